@@ -1,0 +1,71 @@
+package gov
+
+import "errors"
+
+// Code is the stable, machine-readable name of an error that a caller is meant to see.
+type Code string
+
+// The kinds of error. Each has one HTTP status, which internal/api maps.
+const (
+	CodeMalformedJSON     Code = "malformed_json"
+	CodeUnknownField      Code = "unknown_field"
+	CodeInvalidField      Code = "invalid_field"
+	CodeBodyTooLarge      Code = "body_too_large"
+	CodeInputSchema       Code = "input_schema"
+	CodeUnauthenticated   Code = "unauthenticated"
+	CodeForbidden         Code = "forbidden"
+	CodeAgentMismatch     Code = "agent_mismatch"
+	CodeNotFound          Code = "not_found"
+	CodeMethodNotAllowed  Code = "method_not_allowed"
+	CodeCallMismatch      Code = "call_mismatch"
+	CodeAlreadyExecuted   Code = "already_executed"
+	CodeConflict          Code = "conflict"
+	CodeBundleInvalid     Code = "bundle_invalid"
+	CodeOverloaded        Code = "overloaded"
+	CodeLedgerUnavailable Code = "ledger_unavailable"
+	CodeInternal          Code = "internal"
+)
+
+// Codes lists every kind of error.
+func Codes() []Code {
+	return []Code{
+		CodeMalformedJSON, CodeUnknownField, CodeInvalidField, CodeBodyTooLarge, CodeInputSchema, CodeUnauthenticated,
+		CodeForbidden, CodeAgentMismatch, CodeNotFound, CodeMethodNotAllowed, CodeCallMismatch, CodeAlreadyExecuted,
+		CodeConflict, CodeBundleInvalid, CodeOverloaded, CodeLedgerUnavailable, CodeInternal,
+	}
+}
+
+// Error is an error meant for the caller: what is wrong, where, and what to do. Err, if any, is for the log only.
+type Error struct {
+	Code   Code
+	Path   string // JSON pointer into the request, or empty
+	Detail string
+	Err    error
+}
+
+// Error gives the code and the detail, and the cause for the log.
+func (e *Error) Error() string {
+	s := string(e.Code)
+	if e.Path != "" {
+		s += " at " + e.Path
+	}
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// CodeOf is the code of the first Error in err's chain, or CodeInternal: an unknown error says nothing.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
+}
