@@ -1,0 +1,208 @@
+package canon
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// EntryBytesMax is the size of the largest entry: 60 KiB, so that a C2SP entry bundle can hold it.
+const EntryBytesMax = 60 << 10
+
+// TimeLayout is how times are written: RFC 3339, UTC, microseconds, always 27 bytes.
+const TimeLayout = "2006-01-02T15:04:05.000000Z"
+
+// version of the encoding.
+const version = 1
+
+// Actor is who caused an entry: an agent by its id, an administrator by credential, or Writ itself.
+type Actor struct {
+	Type string `json:"type"` // agent, admin, system
+	ID   string `json:"id"`
+}
+
+// The types of actor.
+const (
+	ActorAgent  = "agent"
+	ActorAdmin  = "admin"
+	ActorSystem = "system"
+)
+
+// Entry is one record of a ledger.
+type Entry struct {
+	V      int             `json:"v"`
+	Ledger gov.Environment `json:"ledger"`
+	Kind   Kind            `json:"kind"`
+	ID     gov.EntryID     `json:"id"`
+	At     string          `json:"at"` // TimeLayout
+	Actor  Actor           `json:"actor"`
+	Body   jsontext.Value  `json:"body"`
+}
+
+// Draft is an entry that has everything but its place: the id (which holds the index) and the time come with the append.
+type Draft struct {
+	kind  Kind
+	nonce Nonce
+	head  []byte // up to the id
+	tail  []byte // from behind the time
+}
+
+// NewDraft encodes an entry but for its place. body is the struct that belongs to kind.
+func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body any) (Draft, error) {
+	if err := kind.fits(body); err != nil {
+		return Draft{}, err
+	}
+	encoded, err := jsonv2.Marshal(body, jsonv2.Deterministic(true))
+	if err != nil {
+		return Draft{}, fmt.Errorf("encode body of %s: %w", kind, err)
+	}
+	head := make([]byte, 0, 64)
+	head = append(head, `{"v":1,"ledger":`...)
+	head = appendString(head, string(ledger))
+	head = append(head, `,"kind":`...)
+	head = appendString(head, string(kind))
+	head = append(head, `,"id":"`...)
+	tail := make([]byte, 0, len(encoded)+96)
+	tail = append(tail, `","actor":{"type":`...)
+	tail = appendString(tail, actor.Type)
+	tail = append(tail, `,"id":`...)
+	tail = appendString(tail, actor.ID)
+	tail = append(tail, `},"body":`...)
+	tail = append(tail, encoded...)
+	tail = append(tail, '}')
+	d := Draft{kind: kind, nonce: nonce, head: head, tail: tail}
+	if size := d.Size(); size > EntryBytesMax {
+		return Draft{}, fmt.Errorf("%s entry of %d bytes: over %d", kind, size, EntryBytesMax)
+	}
+	return d, nil
+}
+
+// Size is how many bytes the entry has once it is placed.
+func (d Draft) Size() int {
+	return len(d.head) + idSize + len(`","at":"`) + len(TimeLayout) + len(d.tail)
+}
+
+// Placer gives drafts their place. It holds scratch space and is not safe for concurrent use.
+type Placer struct{ enc *base32.Encoding }
+
+// NewPlacer makes a Placer.
+func NewPlacer() *Placer { return &Placer{enc: idEncoding()} }
+
+// Append appends the bytes of d placed at index and at. at must be UTC.
+func (p *Placer) Append(dst []byte, d Draft, index int64, at time.Time) []byte {
+	dst = append(dst, d.head...)
+	dst = appendID(dst, p.enc, d.kind, index, d.nonce)
+	dst = append(dst, `","at":"`...)
+	dst = at.AppendFormat(dst, TimeLayout)
+	return append(dst, d.tail...)
+}
+
+// ID is the id that d has at index.
+func (p *Placer) ID(d Draft, index int64) gov.EntryID {
+	var room [idSize]byte
+	return gov.EntryID(appendID(room[:0], p.enc, d.kind, index, d.nonce))
+}
+
+// Decode reads an entry and insists on its one form: fixed order of fields, no white space, a known kind, a body of that
+// kind, and an id of that kind. Anything else is not an entry.
+func Decode(data []byte) (Entry, error) {
+	var e Entry
+	if err := jsonv2.Unmarshal(data, &e, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return Entry{}, fmt.Errorf("decode entry: %w", err)
+	}
+	if e.V != version {
+		return Entry{}, fmt.Errorf("decode entry: version %d is not known", e.V)
+	}
+	body, err := e.Kind.newBody()
+	if err != nil {
+		return Entry{}, fmt.Errorf("decode entry: %w", err)
+	}
+	if err := jsonv2.Unmarshal(e.Body, body, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return Entry{}, fmt.Errorf("decode body of %s: %w", e.Kind, err)
+	}
+	if _, prefix, ok := IndexOf(e.ID); !ok || prefix != e.Kind.idPrefix() {
+		return Entry{}, fmt.Errorf("decode entry: id %q is not one of a %s", e.ID, e.Kind)
+	}
+	if _, err := e.Time(); err != nil {
+		return Entry{}, err
+	}
+	return e, checkForm(e, body, data)
+}
+
+// checkForm encodes again and compares: two encodings of one entry would be two leaves.
+func checkForm(e Entry, body any, data []byte) error {
+	encoded, err := jsonv2.Marshal(body, jsonv2.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("encode body of %s: %w", e.Kind, err)
+	}
+	e.Body = encoded
+	again, err := jsonv2.Marshal(e, jsonv2.Deterministic(true))
+	if err != nil {
+		return fmt.Errorf("encode entry: %w", err)
+	}
+	if string(again) != string(data) {
+		return errors.New("decode entry: the bytes are not in the canonical form")
+	}
+	return nil
+}
+
+// Time is when the entry was appended.
+func (e Entry) Time() (time.Time, error) {
+	at, err := time.Parse(TimeLayout, e.At)
+	if err != nil || len(e.At) != len(TimeLayout) {
+		return time.Time{}, fmt.Errorf("decode entry: time %q is not RFC 3339 in UTC with microseconds", e.At)
+	}
+	return at, nil
+}
+
+// Body decodes the body of an entry into the struct of its kind.
+func Body[T any](e Entry) (T, error) {
+	var body T
+	if err := jsonv2.Unmarshal(e.Body, &body, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return body, fmt.Errorf("decode body of %s: %w", e.Kind, err)
+	}
+	return body, nil
+}
+
+// AppendFramed appends data behind its length as a big-endian uint16: the form of a C2SP entry bundle.
+func AppendFramed(dst, data []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(data)))
+	return append(dst, data...)
+}
+
+// SplitFramed takes the first entry off the framed form.
+func SplitFramed(data []byte) (entry, rest []byte, err error) {
+	if len(data) < 2 {
+		return nil, nil, errors.New("framed entries end inside a length")
+	}
+	size := int(binary.BigEndian.Uint16(data))
+	if len(data) < 2+size {
+		return nil, nil, errors.New("framed entries end inside an entry")
+	}
+	return data[2 : 2+size], data[2+size:], nil
+}
+
+// AppendFramedPayload appends a payload behind its length as a big-endian uint32.
+func AppendFramedPayload(dst, data []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(data)))
+	return append(dst, data...)
+}
+
+// SplitFramedPayload takes the first payload off.
+func SplitFramedPayload(data []byte) (payload, rest []byte, err error) {
+	if len(data) < 4 {
+		return nil, nil, errors.New("framed payloads end inside a length")
+	}
+	size := int(binary.BigEndian.Uint32(data))
+	if len(data)-4 < size {
+		return nil, nil, errors.New("framed payloads end inside a payload")
+	}
+	return data[4 : 4+size], data[4+size:], nil
+}

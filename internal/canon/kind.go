@@ -1,0 +1,227 @@
+package canon
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// Kind is what an entry records. The set is closed; each kind has a body, a prefix of ids and a golden file.
+type Kind string
+
+// The kinds of entry.
+const (
+	KindLedgerOpened      Kind = "ledger_opened"
+	KindBundleActivated   Kind = "bundle_activated"
+	KindCredentialIssued  Kind = "credential_issued"
+	KindCredentialRevoked Kind = "credential_revoked"
+	KindDecision          Kind = "decision"
+	KindResult            Kind = "result"
+	KindRefusals          Kind = "refusals"
+	KindHeartbeat         Kind = "heartbeat"
+	KindRecorderGap       Kind = "recorder_gap"
+	KindScrub             Kind = "scrub"
+	KindErasure           Kind = "erasure"
+)
+
+// Kinds lists every kind.
+func Kinds() []Kind {
+	return []Kind{
+		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
+		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure,
+	}
+}
+
+// ChangesControl says whether an entry of this kind changes control state, and so begins an epoch.
+func (k Kind) ChangesControl() bool {
+	switch k {
+	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked:
+		return true
+	}
+	return false
+}
+
+func (k Kind) idPrefix() string {
+	switch k {
+	case KindDecision:
+		return "dec_"
+	case KindResult:
+		return "res_"
+	case KindCredentialIssued, KindCredentialRevoked:
+		return "cre_"
+	case KindBundleActivated:
+		return "act_"
+	}
+	return "ent_"
+}
+
+// newBody is a pointer to an empty body of the kind.
+func (k Kind) newBody() (any, error) {
+	switch k {
+	case KindLedgerOpened:
+		return new(LedgerOpened), nil
+	case KindBundleActivated:
+		return new(BundleActivated), nil
+	case KindCredentialIssued:
+		return new(CredentialIssued), nil
+	case KindCredentialRevoked:
+		return new(CredentialRevoked), nil
+	case KindDecision:
+		return new(Decision), nil
+	case KindResult:
+		return new(Result), nil
+	case KindRefusals:
+		return new(Refusals), nil
+	case KindHeartbeat:
+		return new(Heartbeat), nil
+	case KindRecorderGap:
+		return new(RecorderGap), nil
+	case KindScrub:
+		return new(Scrub), nil
+	case KindErasure:
+		return new(Erasure), nil
+	}
+	return nil, fmt.Errorf("kind %q is not known", string(k))
+}
+
+func (k Kind) fits(body any) error {
+	want, err := k.newBody()
+	if err != nil {
+		return err
+	}
+	if got := reflect.TypeOf(body); got != reflect.TypeOf(want).Elem() && got != reflect.TypeOf(want) {
+		return fmt.Errorf("a %s entry holds a %T, not a %T", k, want, body)
+	}
+	return nil
+}
+
+// LedgerOpened is the first entry of every ledger.
+type LedgerOpened struct {
+	Origin    string `json:"origin"`     // of the ledger's checkpoints
+	PublicKey string `json:"public_key"` // C2SP verifier key of the log
+	Version   string `json:"version"`    // of Writ
+}
+
+// BundleActivated says which bundle holds from the next index on.
+type BundleActivated struct {
+	Bundle   gov.BundleDigest `json:"bundle"`
+	Previous gov.BundleDigest `json:"previous,omitempty"`
+	How      string           `json:"how"` // "bootstrap": the first one, by an administrator, without review
+	Commit   string           `json:"commit,omitempty"`
+	Branch   string           `json:"branch,omitempty"`
+}
+
+// CredentialIssued says who may present which secret, of which the entry has the SHA-256 (secrets are 256 random bits).
+type CredentialIssued struct {
+	Credential gov.CredentialID `json:"credential"`
+	Role       string           `json:"role"` // agent or admin
+	Agent      gov.AgentID      `json:"agent,omitempty"`
+	Principal  PrincipalRule    `json:"principal,omitzero"`
+	SecretHash string           `json:"secret_hash"`
+	ExpiresAt  string           `json:"expires_at,omitempty"`
+	Note       string           `json:"note,omitempty"`
+}
+
+// PrincipalRule says for whom the holder of a credential may call. Rule is "fixed" (to Type and ID: bound), "asserted"
+// (each call names one), "verified" (each call brings the principal's own token) or "runs_as" (as the inventory says).
+type PrincipalRule struct {
+	Rule string            `json:"rule"`
+	Type gov.PrincipalType `json:"type,omitempty"`
+	ID   string            `json:"id,omitempty"` // of a user: the opaque reference
+}
+
+// CredentialRevoked ends a credential at this index.
+type CredentialRevoked struct {
+	Credential gov.CredentialID `json:"credential"`
+	Reason     string           `json:"reason"`
+}
+
+// PrincipalRef is a principal as an entry names it: a user by an opaque reference, whose name is in the payload.
+type PrincipalRef struct {
+	Type      gov.PrincipalType `json:"type"`
+	Ref       string            `json:"ref"`
+	Assurance gov.Assurance     `json:"assurance"`
+	Groups    []gov.GroupID     `json:"groups,omitempty"`
+}
+
+// Decision is the answer to one call and what it was judged on.
+type Decision struct {
+	Agent       gov.AgentID          `json:"agent"`
+	Credential  gov.CredentialID     `json:"credential"`
+	Principal   PrincipalRef         `json:"principal"`
+	Tool        gov.ToolName         `json:"tool"`
+	Session     gov.SessionID        `json:"session,omitempty"`
+	CallID      gov.CallID           `json:"call_id,omitempty"`
+	TraceID     gov.TraceID          `json:"trace_id,omitempty"`
+	Mode        gov.Mode             `json:"mode"`
+	Outcome     gov.Outcome          `json:"outcome"`
+	Would       gov.Outcome          `json:"would,omitempty"`
+	Reasons     []gov.Reason         `json:"reasons"`
+	Policies    []gov.PolicyID       `json:"policies"`
+	Bundle      gov.BundleDigest     `json:"bundle,omitempty"`
+	Epoch       int64                `json:"epoch"`
+	JudgedAt    string               `json:"judged_at"`              // TimeLayout; context.time
+	Labels      []gov.Label          `json:"labels,omitempty"`       // of the session before the call
+	LabelsAdded []gov.Label          `json:"labels_added,omitempty"` // that the session gains by it
+	Earlier     gov.EntryID          `json:"earlier,omitempty"`      // the decision of the same call that this one follows
+	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// Usage is what a model consumed for a call.
+type Usage struct {
+	Model        string `json:"model"`
+	InputTokens  int64  `json:"input_tokens"`
+	OutputTokens int64  `json:"output_tokens"`
+	CostMicroUSD *int64 `json:"cost_micro_usd,omitempty"` // millionths of a US dollar, as reported
+}
+
+// Result is what happened when a decided call ran, as its agent reports it.
+type Result struct {
+	Decision    gov.EntryID          `json:"decision"`
+	Credential  gov.CredentialID     `json:"credential"`
+	Status      gov.ResultStatus     `json:"status"`
+	DurationMS  *int64               `json:"duration_ms,omitempty"`
+	Usage       *Usage               `json:"usage,omitempty"`
+	OutputBytes int64                `json:"output_bytes"`
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// Refusals counts requests that were refused before they could be decided, of one caller and kind, in one minute.
+type Refusals struct {
+	From   string    `json:"from"` // TimeLayout; start of the minute
+	Counts []Refusal `json:"counts"`
+}
+
+// Refusal is one line of Refusals.
+type Refusal struct {
+	Caller string   `json:"caller"` // a credential's id, or an opaque reference of a network address
+	Code   gov.Code `json:"code"`
+	Route  string   `json:"route"`
+	Count  int64    `json:"count"`
+}
+
+// Heartbeat says that the recorder was alive while nothing was recorded.
+type Heartbeat struct {
+	Node string `json:"node"`
+}
+
+// RecorderGap says that no recorder was alive between two times, which a later heartbeat found out.
+type RecorderGap struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// Scrub says that the whole log was derived again from its entries and agreed.
+type Scrub struct {
+	Size   int64  `json:"size"`
+	Root   string `json:"root"`
+	Millis int64  `json:"millis"`
+}
+
+// Erasure says that groups of an entry's payload were removed.
+type Erasure struct {
+	Entry  gov.EntryID `json:"entry"`
+	Groups []Group     `json:"groups"`
+	Reason string      `json:"reason"`
+}
