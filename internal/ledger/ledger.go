@@ -1,0 +1,137 @@
+// Package ledger is the one record of everything that was decided or changed: append, prove, find, follow, verify.
+//
+// It promises that an entry for which it gave a receipt is durable, that entries are in one order which every node agrees on,
+// that the state an entry was judged under is the state of the entries before it, and that the tree over the entries only
+// grows. It does not interpret what it records; internal/state folds the entries into control state.
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/row"
+)
+
+// Errors of Append that ask the caller to look again.
+var (
+	// ErrStale: control state or the session moved on since the record was judged. Judge again.
+	ErrStale = errors.New("judged under an older state")
+	// ErrResultTaken: the decision has a result already.
+	ErrResultTaken = errors.New("the decision has a result already")
+)
+
+// CallTakenError says that the same call was decided before, at Call.Index.
+type CallTakenError struct{ Call row.Call }
+
+// Error names the earlier entry.
+func (e *CallTakenError) Error() string {
+	return fmt.Sprintf("the call was decided before, at index %d", e.Call.Index)
+}
+
+// AnyEpoch is for records that hold whatever the control state is.
+const AnyEpoch = -1
+
+const (
+	batchEntriesMax = 512     // in one commit
+	batchBytesMax   = 4 << 20 // of entries in one commit
+	queueMax        = 4096    // records that may wait; beyond it Append answers at once that it is overloaded
+)
+
+// Record is something to append.
+type Record struct {
+	Draft   canon.Draft
+	Kind    canon.Kind
+	Payload []byte // canon.Payload.Encode, may be empty
+	Epoch   int64  // that it was judged under, or AnyEpoch
+
+	Call        *row.Call // set when the call has an id: decided once. Index is filled in by the append
+	Supersedes  int64     // with Call: the index of the earlier decision that this one follows, or -1
+	Session     gov.SessionID
+	SessionSeen int64       // version of the session that it was judged under
+	LabelsAdded []gov.Label // that the session gains
+	ResultOf    int64       // the index of the decision this is the result of, or -1
+	Blobs       []row.Blob
+}
+
+// NewRecord is a record with no conditions.
+func NewRecord(kind canon.Kind, draft canon.Draft, payload []byte) Record {
+	return Record{Draft: draft, Kind: kind, Payload: payload, Epoch: AnyEpoch, Supersedes: -1, ResultOf: -1}
+}
+
+// Receipt proves that an entry is in the ledger. Only Append makes one that has been appended: there is no other way to
+// set its placed field, so what embeds a Receipt and checks Placed cannot exist without its record.
+type Receipt struct {
+	gov.Receipt
+	ID     gov.EntryID
+	At     time.Time
+	Epoch  int64
+	placed bool
+}
+
+// Placed says whether r comes from an append or from a read of the ledger.
+func (r Receipt) Placed() bool { return r.placed }
+
+// Ledger is one ledger on one node.
+type Ledger struct {
+	name     gov.Environment
+	store    Store
+	now      func() time.Time
+	log      *slog.Logger
+	queue    chan *pending
+	sessions *sessionCache
+	grown    *signal // told after each commit
+	stats    Stats
+}
+
+// Options are what a ledger needs beside its store.
+type Options struct {
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// New makes the ledger of a name. Nothing is read or written before Run and Append.
+func New(store Store, name gov.Environment, o Options) *Ledger {
+	return &Ledger{
+		name: name, store: store, now: o.Now, log: o.Log.With("ledger", string(name)),
+		queue: make(chan *pending, queueMax), sessions: newSessionCache(), grown: newSignal(),
+	}
+}
+
+// Name is the environment whose ledger this is.
+func (l *Ledger) Name() gov.Environment { return l.name }
+
+// Store gives read access to the rows beneath.
+func (l *Ledger) Store() Reader { return l.store }
+
+// Head is the newest state.
+func (l *Ledger) Head(ctx context.Context) (row.Head, error) { return l.store.Head(ctx, l.name) }
+
+// Exists says whether the ledger has entries.
+func (l *Ledger) Exists(ctx context.Context) (bool, error) {
+	_, err := l.store.Head(ctx, l.name)
+	if gov.CodeOf(err) == gov.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// SessionNow is what the session remembers, as far as this node knows; Append checks that it is still so.
+func (l *Ledger) SessionNow(ctx context.Context, id gov.SessionID) (row.Session, error) {
+	if id == "" {
+		return row.Session{}, nil
+	}
+	if s, ok := l.sessions.get(id); ok {
+		return s, nil
+	}
+	s, _, err := l.store.Session(ctx, l.name, id)
+	if err != nil {
+		return row.Session{}, err
+	}
+	s.ID = id
+	return s, nil
+}
