@@ -121,6 +121,8 @@ type CredentialIssued struct {
 	SecretHash string           `json:"secret_hash"`
 	ExpiresAt  string           `json:"expires_at,omitempty"`
 	Note       string           `json:"note,omitempty"`
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the principal, when it is a user
 }
 
 // PrincipalRule says for whom the holder of a credential may call. Rule is "fixed" (to Type and ID: bound), "asserted"

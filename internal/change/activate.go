@@ -1,0 +1,98 @@
+// Package change is how a bundle comes into force. For now it knows one way: the first activation in an environment, by an
+// administrator. Every later bundle is to be proposed and reviewed, which this version cannot do yet, so it refuses.
+package change
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/state"
+)
+
+// Service activates bundles.
+type Service struct {
+	Environments *live.Set
+	Rand         io.Reader
+}
+
+// Source says where a bundle comes from, as evidence.
+type Source struct {
+	Commit string
+	Branch string
+}
+
+// Activated is a recorded activation.
+type Activated struct {
+	canon.BundleActivated
+	ledger.Receipt
+}
+
+// howBootstrap marks the one activation that nobody reviewed.
+const howBootstrap = "bootstrap"
+
+// Bootstrap activates the first bundle of an environment. The bundle must define the environment and pass its own tests.
+func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name gov.Environment, engine *policy.Engine, from Source) (Activated, error) {
+	if caller.Role != state.RoleAdmin {
+		return Activated{}, &gov.Error{Code: gov.CodeForbidden, Detail: "only the bootstrap administrator activates a first bundle"}
+	}
+	if err := fit(engine, name); err != nil {
+		return Activated{}, err
+	}
+	env := s.Environments.Open(name)
+	if err := env.Refresh(ctx); err != nil {
+		return Activated{}, err
+	}
+	control := env.Control()
+	b := engine.Bundle()
+	if active := control.Bundle(); active != "" {
+		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf(
+			"environment %s has the active bundle %s; replacing it takes a reviewed change, which this version cannot do yet", name, active)}
+	}
+	body := canon.BundleActivated{Bundle: b.Digest, How: howBootstrap, Commit: from.Commit, Branch: from.Branch}
+	record, err := s.record(name, caller, body, b)
+	if err != nil {
+		return Activated{}, err
+	}
+	record.Epoch = control.Epoch // two administrators at once: the second one is refused as stale
+	receipt, err := env.Ledger.Append(ctx, record)
+	if err != nil {
+		return Activated{}, err
+	}
+	return Activated{BundleActivated: body, Receipt: receipt}, env.Refresh(ctx)
+}
+
+func (s *Service) record(name gov.Environment, caller identity.Caller, body canon.BundleActivated, b *bundle.Bundle) (ledger.Record, error) {
+	var nonce canon.Nonce
+	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
+		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
+	}
+	actor := canon.Actor{Type: canon.ActorAdmin, ID: string(caller.Credential)}
+	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, actor, body)
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	record := ledger.NewRecord(canon.KindBundleActivated, draft, nil)
+	record.Blobs = []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
+	return record, nil
+}
+
+func fit(engine *policy.Engine, name gov.Environment) error {
+	if _, ok := engine.Bundle().Environment(name); !ok {
+		return &gov.Error{Code: gov.CodeBundleInvalid, Detail: fmt.Sprintf("the bundle does not define the environment %s (writ.yaml, environments)", name)}
+	}
+	for _, r := range engine.RunTests() {
+		if !r.Passed {
+			return &gov.Error{Code: gov.CodeBundleInvalid, Detail: fmt.Sprintf("the bundle's own test %q does not pass; see writ bundle test", r.Name)}
+		}
+	}
+	return nil
+}

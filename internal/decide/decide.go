@@ -1,0 +1,284 @@
+// Package decide answers calls: evaluate, ask, record, answer. It promises that there is no answer without a record (an
+// Answer embeds the receipt of its entry), that the state a decision was judged under is the state of the ledger before it,
+// and that the same call asked again gets the same answer while nothing changed. What cannot be recorded is not answered.
+package decide
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/state"
+
+	"github.com/writ-dev/writ/internal/policy"
+)
+
+// Service decides. Its fields are set once, before use.
+type Service struct {
+	Environments *live.Set
+	Identity     *identity.Service
+	Key          []byte // of the keyed digests: call keys, input digests, references of users, secret fields
+	Now          func() time.Time
+	Rand         io.Reader
+
+	macs sync.Pool
+}
+
+// Request is a call as an agent attempts it.
+type Request struct {
+	Agent           gov.AgentID
+	Tool            gov.ToolName
+	Input           map[string]any // as canon.ParseObject gives it
+	Principal       *gov.Principal // that the agent names, if it does
+	Session         gov.SessionID
+	CallID          gov.CallID
+	TraceID         gov.TraceID
+	OnBehalfOfToken string
+}
+
+// Answer is a recorded decision. There is none without the receipt of its entry.
+type Answer struct {
+	canon.Decision
+	ledger.Receipt
+}
+
+// rejudgeMax is how often one call is judged again because control state or its session moved on meanwhile.
+const rejudgeMax = 16
+
+// Decide judges a call, records the decision and answers. Errors are *gov.Error: the call must not run.
+func (s *Service) Decide(ctx context.Context, caller identity.Caller, req Request) (Answer, error) {
+	env, ok := s.Environments.Environment(caller.Environment)
+	if !ok {
+		return Answer{}, &gov.Error{Code: gov.CodeForbidden, Detail: "the credential is of an environment that has no ledger"}
+	}
+	if req.Agent != caller.Agent {
+		return Answer{}, &gov.Error{Code: gov.CodeAgentMismatch, Path: "/agent", Detail: "the credential is of another agent"}
+	}
+	q := &question{s: s, env: env, caller: caller, req: req, supersedes: -1}
+	for range rejudgeMax {
+		answer, err := q.judge(ctx)
+		var taken *ledger.CallTakenError
+		switch {
+		case err == nil:
+			return answer, nil
+		case errors.Is(err, ledger.ErrStale):
+			if err := env.Refresh(ctx); err != nil {
+				return Answer{}, err
+			}
+		case errors.As(err, &taken):
+			if answer, done, err := q.again(ctx, taken.Call); done || err != nil {
+				return answer, err
+			}
+		default:
+			return Answer{}, err
+		}
+	}
+	return Answer{}, &gov.Error{Code: gov.CodeOverloaded, Detail: "control state kept changing while the call was judged; try again"}
+}
+
+// question is one call on its way to an answer.
+type question struct {
+	s          *Service
+	env        *live.Environment
+	caller     identity.Caller
+	req        Request
+	supersedes int64
+	earlier    gov.EntryID
+
+	call    gov.Call
+	digest  [16]byte // of what was asked
+	engine  *policy.Engine
+	decided canon.Decision
+}
+
+// judge resolves, evaluates and appends, once.
+func (q *question) judge(ctx context.Context) (Answer, error) {
+	control := q.env.Control()
+	if err := q.resolve(ctx, control); err != nil {
+		return Answer{}, err
+	}
+	session, err := q.env.Ledger.SessionNow(ctx, q.req.Session)
+	if err != nil {
+		return Answer{}, err
+	}
+	at := q.s.Now().UTC().Truncate(time.Microsecond)
+	verdict := control.Judge(state.Question{Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at})
+	if err := refusal(verdict); err != nil {
+		return Answer{}, err
+	}
+	record, err := q.record(control, session, verdict, at)
+	if err != nil {
+		return Answer{}, err
+	}
+	receipt, err := q.env.Ledger.Append(ctx, record)
+	if err != nil {
+		return Answer{}, err
+	}
+	return Answer{Decision: q.decided, Receipt: receipt}, nil
+}
+
+// refusal is the error for an input that does not fit its schema where that blocks: the caller has to mend the call.
+func refusal(v policy.Verdict) error {
+	if v.Outcome != gov.OutcomeDeny || len(v.Reasons) == 0 || v.Reasons[0].Code != gov.ReasonInputSchema {
+		return nil
+	}
+	return &gov.Error{Code: gov.CodeInputSchema, Path: "/input" + v.InputPath, Detail: v.Reasons[0].Message}
+}
+
+// resolve finds the principal and prepares the input. It is done again when another bundle became active.
+func (q *question) resolve(ctx context.Context, control *state.Control) error {
+	if q.call.Agent != "" && q.engine == control.Engine {
+		return nil
+	}
+	runsAs, input := "", q.req.Input
+	if control.Engine != nil {
+		b := control.Engine.Bundle()
+		if agent, ok := b.Agent(q.req.Agent); ok {
+			runsAs = agent.RunsAs
+		}
+		if tool, ok := b.Tool(q.req.Tool); ok && len(tool.Secret) > 0 {
+			input = tool.Redact(input, q.s.hideSecret)
+		}
+	}
+	principal, assurance, groups, err := q.s.Identity.Resolve(ctx, q.caller, q.req.Principal, q.req.OnBehalfOfToken, runsAs)
+	if err != nil {
+		return err
+	}
+	q.engine = control.Engine
+	q.call = gov.Call{
+		Agent: q.req.Agent, Principal: principal, Assurance: assurance, Groups: groups, Tool: q.req.Tool, Input: input,
+		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
+	}
+	return nil
+}
+
+// record encodes the decision with its payload and conditions.
+func (q *question) record(control *state.Control, session row.Session, v policy.Verdict, at time.Time) (ledger.Record, error) {
+	var random [canon.NonceSize + 2*canon.SaltSize]byte
+	if _, err := io.ReadFull(q.s.Rand, random[:]); err != nil {
+		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
+	}
+	nonce, salts := canon.Nonce(random[:canon.NonceSize]), random[canon.NonceSize:]
+	input := canon.AppendValue(nil, q.call.Input)
+	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
+	payload[canon.GroupInput], commitments[canon.GroupInput] = canon.Seal(canon.Salt(salts[:canon.SaltSize]), canon.GroupInput, input)
+	if q.call.Principal.Type == gov.PrincipalUser {
+		value := canon.AppendValue(nil, state.PrincipalValue(q.call.Principal))
+		payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(canon.Salt(salts[canon.SaltSize:]), canon.GroupPrincipal, value)
+	}
+	q.decided = canon.Decision{
+		Agent: q.call.Agent, Credential: q.caller.Credential, Tool: q.call.Tool, Session: q.call.Session, CallID: q.call.CallID,
+		Principal: canon.PrincipalRef{
+			Type: q.call.Principal.Type, Ref: identity.PrincipalRef(q.s.Key, q.call.Principal), Assurance: q.call.Assurance, Groups: q.call.Groups,
+		},
+		TraceID: q.call.TraceID, Mode: v.Mode, Outcome: v.Outcome, Would: v.Would, Reasons: v.Reasons, Policies: v.Policies,
+		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
+		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Commitments: commitments,
+	}
+	draft, err := canon.NewDraft(q.env.Ledger.Name(), canon.KindDecision, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(q.call.Agent)}, q.decided)
+	if err != nil {
+		return ledger.Record{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the decision would not fit an entry", Err: err}
+	}
+	r := ledger.NewRecord(canon.KindDecision, draft, payload.Encode())
+	r.Epoch, r.Session, r.SessionSeen, r.LabelsAdded = control.Epoch, q.call.Session, session.Version, v.LabelsAdded
+	if q.call.CallID != "" {
+		q.digest = q.s.askedDigest(q.call, input)
+		r.Call = &row.Call{Key: q.s.callKey(q.call), Input: q.digest}
+		r.Supersedes = q.supersedes
+	}
+	return r, nil
+}
+
+// again handles a call that was decided before: the same answer while nothing changed, judged afresh when something did,
+// refused when it ran or when it is another call under the same id.
+func (q *question) again(ctx context.Context, call row.Call) (answer Answer, done bool, err error) {
+	if call.Input != q.digest {
+		return Answer{}, false, &gov.Error{Code: gov.CodeCallMismatch, Path: "/call_id", Detail: "this call_id was used for another call; a new call needs a new one"}
+	}
+	store := q.env.Ledger.Store()
+	if _, ran, err := store.Result(ctx, q.env.Ledger.Name(), call.Index); err != nil {
+		return Answer{}, false, err
+	} else if ran {
+		return Answer{}, false, &gov.Error{Code: gov.CodeAlreadyExecuted, Path: "/call_id", Detail: "the result of this call was reported already, so it does not run again"}
+	}
+	item, err := q.env.Ledger.At(ctx, call.Index)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	earlier, err := canon.Body[canon.Decision](item.Entry)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	if unchanged, err := q.unchanged(ctx, earlier, call.Index); err != nil || unchanged {
+		return Answer{Decision: earlier, Receipt: item.Receipt()}, unchanged, err
+	}
+	q.supersedes, q.earlier = call.Index, item.ID
+	return Answer{}, false, nil
+}
+
+// unchanged says whether control state, the session (but for what the earlier decision itself added) and the credential are
+// as they were.
+func (q *question) unchanged(ctx context.Context, earlier canon.Decision, index int64) (bool, error) {
+	if err := q.env.Refresh(ctx); err != nil {
+		return false, err
+	}
+	session, err := q.env.Ledger.SessionNow(ctx, q.req.Session)
+	if err != nil {
+		return false, err
+	}
+	control := q.env.Control()
+	credential, known := control.Credential(earlier.Credential)
+	expired := known && !credential.Valid(q.s.Now())
+	return earlier.Epoch == control.Epoch && session.Version <= index+1 && !expired, nil
+}
+
+// mac gives a keyed hash, reset.
+func (s *Service) mac() hash.Hash {
+	if h, ok := s.macs.Get().(hash.Hash); ok {
+		h.Reset()
+		return h
+	}
+	return hmac.New(sha256.New, s.Key)
+}
+
+// digest16 is the first half of the keyed digest of parts, each behind its length.
+func (s *Service) digest16(parts ...[]byte) [16]byte {
+	h := s.mac()
+	defer s.macs.Put(h)
+	for _, p := range parts {
+		n := len(p)
+		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
+		h.Write(p)
+	}
+	var room [sha256.Size]byte
+	return [16]byte(h.Sum(room[:0])[:16])
+}
+
+func (s *Service) callKey(c gov.Call) row.CallKey {
+	where := s.digest16([]byte("session"), []byte(c.Agent), []byte(c.Session))
+	which := s.digest16([]byte("call"), []byte(c.Agent), []byte(c.Session), []byte(c.CallID))
+	return row.CallKey(append(where[:8:8], which[:8]...))
+}
+
+// askedDigest covers what must be the same for two calls to be the same call.
+func (s *Service) askedDigest(c gov.Call, input []byte) [16]byte {
+	return s.digest16([]byte("asked"), []byte(c.Tool), []byte(c.Principal.String()), input)
+}
+
+// hideSecret replaces the value of a secret field: equal values stay equal, and nobody without the key can guess.
+func (s *Service) hideSecret(value []byte) string {
+	d := s.digest16([]byte("secret"), value)
+	return fmt.Sprintf("secret:%x", d)
+}

@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/writ-dev/writ/internal/merkle"
+	"github.com/writ-dev/writ/internal/row"
+)
+
+// Witness cosigns checkpoints (C2SP tlog-witness). It keeps its own memory of the log, so it refuses a history that does
+// not continue what it has seen.
+type Witness interface {
+	Name() string
+	// Cosign sends a checkpoint with a consistency proof from old, the size the witness saw last, and gives the signature
+	// lines. If old is not what the witness has, it gives the size it has and no lines.
+	Cosign(ctx context.Context, old int64, proof []row.Hash, checkpoint []byte) (lines []string, has int64, err error)
+	// Verifier checks its cosignatures.
+	Verifier() note.Verifier
+}
+
+// Signer signs the heads of one ledger. One at a time per ledger, in the whole cluster.
+type Signer struct {
+	Ledger    *Ledger
+	Origin    string
+	Key       note.Signer
+	Log       note.Verifier
+	Witnesses []Witness
+
+	seen map[string]int64 // witness to the size it has
+}
+
+// witnessTriesMax is how often a witness that has another size than thought is asked again.
+const witnessTriesMax = 2
+
+// Sign signs the newest head if the ledger grew since the last checkpoint, after proving that the head continues what was
+// signed before; it refuses otherwise. Cosignatures of witnesses that answer are kept with it.
+func (s *Signer) Sign(ctx context.Context) (signed bool, err error) {
+	head, err := s.Ledger.Head(ctx)
+	if err != nil {
+		return false, ignoreNotFound(err)
+	}
+	tree := merkle.Tree{Size: head.Size, Root: head.Root}
+	last, ok, err := s.Ledger.store.Checkpoint(ctx, s.Ledger.name)
+	if err != nil || ok && last.Size == head.Size && s.allCosigned(last.Note) {
+		return false, err
+	}
+	if ok {
+		if err := s.continues(ctx, tree, last.Note); err != nil {
+			return false, err
+		}
+	}
+	msg, err := merkle.SignCheckpoint(s.Origin, tree, s.Key)
+	if err != nil {
+		return false, err
+	}
+	msg = s.cosign(ctx, tree, msg)
+	return true, s.Ledger.store.SaveCheckpoint(ctx, row.Checkpoint{Ledger: s.Ledger.name, Size: tree.Size, At: s.Ledger.now().UTC(), Note: msg})
+}
+
+func (s *Signer) continues(ctx context.Context, tree merkle.Tree, last []byte) error {
+	older, err := merkle.OpenCheckpoint(last, s.Log)
+	if err != nil {
+		return fmt.Errorf("ledger %s: the last checkpoint: %w", s.Ledger.name, err)
+	}
+	if older.Size > tree.Size {
+		return fmt.Errorf("ledger %s has %d entries, but a checkpoint of %d was signed: entries are gone", s.Ledger.name, tree.Size, older.Size)
+	}
+	proof, err := s.Ledger.ProveConsistency(ctx, tree, older.Size)
+	if err == nil && older.Size > 0 && older.Size < tree.Size {
+		err = merkle.CheckConsistency(tree, older.Tree, proof)
+	}
+	if err == nil && older.Size == tree.Size && older.Root != tree.Root {
+		err = fmt.Errorf("two roots for %d entries", tree.Size)
+	}
+	if err != nil {
+		return fmt.Errorf("ledger %s does not continue the checkpoint of %d entries signed before: %w", s.Ledger.name, older.Size, err)
+	}
+	return nil
+}
+
+func (s *Signer) verifiers() []note.Verifier {
+	out := make([]note.Verifier, len(s.Witnesses))
+	for i, w := range s.Witnesses {
+		out[i] = w.Verifier()
+	}
+	return out
+}
+
+func (s *Signer) allCosigned(msg []byte) bool {
+	if len(s.Witnesses) == 0 {
+		return true
+	}
+	c, err := merkle.OpenCheckpoint(msg, s.Log, s.verifiers()...)
+	return err == nil && len(c.Cosigners) >= len(s.Witnesses)
+}
+
+// cosign asks every witness and adds the lines that check. A witness that does not answer is left out and asked again with
+// the next checkpoint.
+func (s *Signer) cosign(ctx context.Context, tree merkle.Tree, msg []byte) []byte {
+	out := bytes.Clone(msg)
+	for _, w := range s.Witnesses {
+		lines, err := s.ask(ctx, w, tree, msg)
+		if err != nil {
+			s.Ledger.log.Warn("witness", "witness", w.Name(), "err", err)
+			continue
+		}
+		for _, line := range lines {
+			candidate := append(bytes.Clone(out), line...)
+			if c, err := merkle.OpenCheckpoint(candidate, s.Log, w.Verifier()); err != nil || len(c.Cosigners) == 0 {
+				s.Ledger.log.Warn("witness gave a cosignature that does not check", "witness", w.Name(), "err", err)
+				continue
+			}
+			out = candidate
+		}
+	}
+	return out
+}
+
+func (s *Signer) ask(ctx context.Context, w Witness, tree merkle.Tree, msg []byte) ([]string, error) {
+	if s.seen == nil {
+		s.seen = map[string]int64{}
+	}
+	for range witnessTriesMax {
+		old := s.seen[w.Name()]
+		if old > tree.Size {
+			return nil, fmt.Errorf("the witness has seen %d entries, the ledger has %d: entries are gone", old, tree.Size)
+		}
+		proof, err := s.Ledger.ProveConsistency(ctx, tree, old)
+		if err != nil {
+			return nil, err
+		}
+		lines, has, err := w.Cosign(ctx, old, proof, msg)
+		if err != nil {
+			return nil, err
+		}
+		if lines != nil {
+			s.seen[w.Name()] = tree.Size
+			return lines, nil
+		}
+		s.seen[w.Name()] = has
+	}
+	return nil, fmt.Errorf("the witness has %d entries and still did not cosign", s.seen[w.Name()])
+}
+
+// Checkpoint is the newest signed checkpoint.
+func (l *Ledger) Checkpoint(ctx context.Context) (row.Checkpoint, error) {
+	c, ok, err := l.store.Checkpoint(ctx, l.name)
+	if err == nil && !ok {
+		err = notFound("checkpoint of ledger " + string(l.name) + " yet")
+	}
+	return c, err
+}

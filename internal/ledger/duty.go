@@ -1,0 +1,88 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// Clerk writes the entries that a ledger owes nobody but itself: that it was opened, that its recorder is alive, that it was
+// not.
+type Clerk struct {
+	Ledger    *Ledger
+	Rand      io.Reader
+	Node      string
+	Origin    string
+	PublicKey string        // C2SP verifier key of the log
+	Version   string        // of Writ
+	Interval  time.Duration // between heartbeats while nothing is recorded
+}
+
+// gapFactor: a silence of more than so many intervals means that no recorder was alive.
+const gapFactor = 3
+
+// Begin opens the ledger if it has no entries, and records the silence before this start if there was one. It needs Run.
+func (c *Clerk) Begin(ctx context.Context) error {
+	head, err := c.Ledger.Head(ctx)
+	if gov.CodeOf(err) == gov.CodeNotFound {
+		return c.append(ctx, canon.KindLedgerOpened, canon.LedgerOpened{Origin: c.Origin, PublicKey: c.PublicKey, Version: c.Version}, 0)
+	}
+	if err != nil {
+		return err
+	}
+	return c.gap(ctx, head.At)
+}
+
+// gap records a silence that was too long.
+func (c *Clerk) gap(ctx context.Context, last time.Time) error {
+	now := c.Ledger.now().UTC()
+	if now.Sub(last) <= gapFactor*c.Interval {
+		return nil
+	}
+	body := canon.RecorderGap{From: last.Format(canon.TimeLayout), To: now.Format(canon.TimeLayout)}
+	return c.append(ctx, canon.KindRecorderGap, body, AnyEpoch)
+}
+
+// Beat records that the recorder is alive if nothing else was recorded for an interval.
+func (c *Clerk) Beat(ctx context.Context) error {
+	head, err := c.Ledger.Head(ctx)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	if c.Ledger.now().Sub(head.At) < c.Interval {
+		return nil
+	}
+	if err := c.gap(ctx, head.At); err != nil {
+		return err
+	}
+	return c.append(ctx, canon.KindHeartbeat, canon.Heartbeat{Node: c.Node}, AnyEpoch)
+}
+
+// Scrubbed records that the whole log was derived again and agreed.
+func (c *Clerk) Scrubbed(ctx context.Context, s canon.Scrub) error {
+	return c.append(ctx, canon.KindScrub, s, AnyEpoch)
+}
+
+// Refused records what was refused in a minute.
+func (c *Clerk) Refused(ctx context.Context, r canon.Refusals) error {
+	return c.append(ctx, canon.KindRefusals, r, AnyEpoch)
+}
+
+func (c *Clerk) append(ctx context.Context, kind canon.Kind, body any, epoch int64) error {
+	var nonce canon.Nonce
+	if _, err := io.ReadFull(c.Rand, nonce[:]); err != nil {
+		return fmt.Errorf("read randomness: %w", err)
+	}
+	draft, err := canon.NewDraft(c.Ledger.name, kind, nonce, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	if err != nil {
+		return err
+	}
+	record := NewRecord(kind, draft, nil)
+	record.Epoch = epoch
+	_, err = c.Ledger.Append(ctx, record)
+	return err
+}
