@@ -1,11 +1,15 @@
-// Package change is how a bundle comes into force. For now it knows one way: the first activation in an environment, by an
-// administrator. Every later bundle is to be proposed and reviewed, which this version cannot do yet, so it refuses.
+// Package change is how control state changes: a bundle comes into force, a credential is issued or revoked. It promises that
+// every change is an entry of the ledger it concerns, with its actor, and begins an epoch there.
+//
+// A bundle can come into force in one way: as the first of its environment, by an administrator. Replacing it takes a proposal
+// and a review, which this version cannot do, so it refuses.
 package change
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
@@ -18,10 +22,33 @@ import (
 	"github.com/writ-dev/writ/internal/state"
 )
 
-// Service activates bundles.
+// Service makes changes. Its fields are set once, before use.
 type Service struct {
 	Environments *live.Set
+	Key          []byte // of the opaque references of users
+	Now          func() time.Time
 	Rand         io.Reader
+}
+
+// ActorOf is how entries name a caller who changes something.
+func ActorOf(c identity.Caller) canon.Actor {
+	return canon.Actor{Type: canon.ActorAdmin, ID: string(c.Credential)}
+}
+
+func (s *Service) nonce() (canon.Nonce, error) {
+	var n canon.Nonce
+	if _, err := io.ReadFull(s.Rand, n[:]); err != nil {
+		return n, fmt.Errorf("read randomness: %w", err)
+	}
+	return n, nil
+}
+
+func (s *Service) salt() (canon.Salt, error) {
+	var salt canon.Salt
+	if _, err := io.ReadFull(s.Rand, salt[:]); err != nil {
+		return salt, fmt.Errorf("read randomness: %w", err)
+	}
+	return salt, nil
 }
 
 // Source says where a bundle comes from, as evidence.
@@ -71,12 +98,11 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 }
 
 func (s *Service) record(name gov.Environment, caller identity.Caller, body canon.BundleActivated, b *bundle.Bundle) (ledger.Record, error) {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
+	nonce, err := s.nonce()
+	if err != nil {
+		return ledger.Record{}, err
 	}
-	actor := canon.Actor{Type: canon.ActorAdmin, ID: string(caller.Credential)}
-	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, actor, body)
+	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, ActorOf(caller), body)
 	if err != nil {
 		return ledger.Record{}, err
 	}

@@ -224,6 +224,9 @@ func (b *builder) check(p *pending) error {
 	if p.Epoch != AnyEpoch && p.Epoch != b.head.Epoch {
 		return ErrStale
 	}
+	if p.First && b.tree.Size() > 0 {
+		return ErrStale
+	}
 	if p.Call != nil {
 		if earlier, ok := b.calls[p.Call.Key]; ok && earlier.Index != p.Supersedes {
 			return &CallTakenError{Call: earlier}

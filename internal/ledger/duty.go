@@ -29,7 +29,7 @@ const gapFactor = 3
 func (c *Clerk) Begin(ctx context.Context) error {
 	head, err := c.Ledger.Head(ctx)
 	if gov.CodeOf(err) == gov.CodeNotFound {
-		return c.append(ctx, canon.KindLedgerOpened, canon.LedgerOpened{Origin: c.Origin, PublicKey: c.PublicKey, Version: c.Version}, 0)
+		return c.append(ctx, canon.KindLedgerOpened, canon.LedgerOpened{Origin: c.Origin, PublicKey: c.PublicKey, Version: c.Version}, true)
 	}
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (c *Clerk) gap(ctx context.Context, last time.Time) error {
 		return nil
 	}
 	body := canon.RecorderGap{From: last.Format(canon.TimeLayout), To: now.Format(canon.TimeLayout)}
-	return c.append(ctx, canon.KindRecorderGap, body, AnyEpoch)
+	return c.append(ctx, canon.KindRecorderGap, body, false)
 }
 
 // Beat records that the recorder is alive if nothing else was recorded for an interval.
@@ -59,20 +59,20 @@ func (c *Clerk) Beat(ctx context.Context) error {
 	if err := c.gap(ctx, head.At); err != nil {
 		return err
 	}
-	return c.append(ctx, canon.KindHeartbeat, canon.Heartbeat{Node: c.Node}, AnyEpoch)
+	return c.append(ctx, canon.KindHeartbeat, canon.Heartbeat{Node: c.Node}, false)
 }
 
 // Scrubbed records that the whole log was derived again and agreed.
 func (c *Clerk) Scrubbed(ctx context.Context, s canon.Scrub) error {
-	return c.append(ctx, canon.KindScrub, s, AnyEpoch)
+	return c.append(ctx, canon.KindScrub, s, false)
 }
 
 // Refused records what was refused in a minute.
 func (c *Clerk) Refused(ctx context.Context, r canon.Refusals) error {
-	return c.append(ctx, canon.KindRefusals, r, AnyEpoch)
+	return c.append(ctx, canon.KindRefusals, r, false)
 }
 
-func (c *Clerk) append(ctx context.Context, kind canon.Kind, body any, epoch int64) error {
+func (c *Clerk) append(ctx context.Context, kind canon.Kind, body any, first bool) error {
 	var nonce canon.Nonce
 	if _, err := io.ReadFull(c.Rand, nonce[:]); err != nil {
 		return fmt.Errorf("read randomness: %w", err)
@@ -82,7 +82,7 @@ func (c *Clerk) append(ctx context.Context, kind canon.Kind, body any, epoch int
 		return err
 	}
 	record := NewRecord(kind, draft, nil)
-	record.Epoch = epoch
+	record.First = first
 	_, err = c.Ledger.Append(ctx, record)
 	return err
 }

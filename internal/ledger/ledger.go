@@ -55,6 +55,7 @@ type Record struct {
 	SessionSeen int64       // version of the session that it was judged under
 	LabelsAdded []gov.Label // that the session gains
 	ResultOf    int64       // the index of the decision this is the result of, or -1
+	First       bool        // only as the first entry of the ledger
 	Blobs       []row.Blob
 }
 

@@ -1,0 +1,69 @@
+// Package api is JSON over HTTP: the contract of api/openapi.yaml. It reads requests strictly, finds out who asks, calls the
+// services and writes answers; it decides nothing itself. Every error that it writes is a problem document (RFC 9457) with a
+// stable code; what it does not know it calls internal and says nothing more.
+package api
+
+import "net/http"
+
+// scope says who may use a route.
+type scope int
+
+const (
+	scopeOpen   scope = iota // anybody
+	scopeLedger              // anybody, or with a private ledger any credential
+	scopeAgent               // an agent's credential
+	scopeRead                // an agent's credential, which sees what is its own, or an administrator's
+	scopeAdmin               // an administrator's credential
+)
+
+// route is one line of the API.
+type route struct {
+	pattern string
+	scope   scope
+	handle  handler
+}
+
+// routes is the whole API.
+func (s *Server) routes() []route {
+	return []route{
+		{"POST /v1/decisions", scopeAgent, s.decide},
+		{"GET /v1/decisions", scopeRead, s.listDecisions},
+		{"GET /v1/decisions/{id}", scopeRead, s.showDecision},
+		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
+		{"GET /v1/entries", scopeAdmin, s.listEntries},
+		{"GET /v1/agents", scopeRead, s.listAgents},
+		{"GET /v1/tools", scopeRead, s.listTools},
+		{"GET /v1/bundles/{digest}", scopeRead, s.showBundle},
+		{"POST /v1/bundles", scopeAdmin, s.activateBundle},
+		{"GET /v1/credentials", scopeAdmin, s.listCredentials},
+		{"POST /v1/credentials", scopeAdmin, s.issueCredential},
+		{"DELETE /v1/credentials/{id}", scopeAdmin, s.revokeCredential},
+		{"GET /v1/environments", scopeRead, s.listEnvironments},
+		{"GET /v1/me", scopeRead, s.me},
+		{"GET /ledger/{env}/checkpoint", scopeLedger, s.checkpoint},
+		{"GET /ledger/{env}/key", scopeLedger, s.ledgerKey},
+		{"GET /ledger/{env}/tile/{path...}", scopeLedger, s.tile},
+		{"GET /healthz", scopeOpen, s.healthy},
+		{"GET /readyz", scopeOpen, s.ready},
+	}
+}
+
+// Handler serves the API and, at /metrics, the counters.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, s.serve(r))
+	}
+	mux.Handle("GET /metrics", s.Metrics.handler())
+	mux.Handle("/", s.serve(route{"/", scopeOpen, s.noRoute}))
+	return mux
+}
+
+// Patterns lists the routes, for the check against the contract.
+func (s *Server) Patterns() []string {
+	patterns := []string{"GET /metrics"}
+	for _, r := range s.routes() {
+		patterns = append(patterns, r.pattern)
+	}
+	return patterns
+}

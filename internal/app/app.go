@@ -1,0 +1,294 @@
+// Package app puts the parts together: Config, New, Start, Stop. It is the only place that knows everyone, reads the clock,
+// and starts goroutines; every goroutine it starts has ended when Stop returns.
+package app
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/writ-dev/writ/internal/api"
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/change"
+	"github.com/writ-dev/writ/internal/decide"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/state"
+	"github.com/writ-dev/writ/internal/store"
+)
+
+// Config is how a server is to run.
+type Config struct {
+	Data          string // directory of the embedded store and the key file
+	Database      string // postgres://…; empty for the embedded store
+	KeyFile       string // default: writ.key in Data
+	Origin        string // of the checkpoints, for a key file that is made now
+	Listen        string // address, such as 127.0.0.1:8420; port 0 takes a free one
+	Witnesses     []ledger.Witness
+	Issuers       []identity.Issuer
+	PrivateLedger bool
+	Heartbeat     time.Duration
+	Scrub         time.Duration
+	Node          string
+	Version       string
+	Log           *slog.Logger
+	Now           func() time.Time // nil: the real clock
+}
+
+// Defaults of Config.
+const (
+	ListenDefault    = "127.0.0.1:8420"
+	HeartbeatDefault = time.Minute
+	ScrubDefault     = 24 * time.Hour
+)
+
+// keyFileName is the key file in the data directory.
+const keyFileName = "writ.key"
+
+// App is a server.
+type App struct {
+	config       Config
+	keys         Keys
+	store        *store.Store
+	environments *live.Set
+	change       *change.Service
+	refusals     *api.Refusals
+	metrics      *api.Metrics
+	server       *http.Server
+	listener     net.Listener
+	clerks       sync.Map // gov.Environment to *ledger.Clerk
+	scrubs       sync.Map // gov.Environment to what the last scrub found wrong
+
+	jobs      context.Context // ends first: no more background work
+	stopJobs  context.CancelFunc
+	writing   context.Context // ends last: the sequencers
+	stopWrite context.CancelFunc
+	running   sync.WaitGroup
+	writers   sync.WaitGroup
+	discovery discovery
+}
+
+// New opens the store and builds the server. Nothing runs before Start.
+func New(ctx context.Context, c Config) (*App, error) {
+	c = c.withDefaults()
+	if c.Data == "" && (c.Database == "" || c.KeyFile == "") {
+		return nil, errors.New("name a data directory (--data), or a database and a key file")
+	}
+	issuers, err := identity.NewIssuers(c.Issuers, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := LoadKeys(c.KeyFile, c.Origin, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	st, err := openStore(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{config: c, keys: keys, store: st, refusals: api.NewRefusals(), metrics: api.NewMetrics()}
+	a.jobs, a.stopJobs = context.WithCancel(context.Background())
+	a.writing, a.stopWrite = context.WithCancel(context.Background())
+	engines := live.NewEngines(st)
+	a.environments = live.NewSet(func(name gov.Environment) *live.Environment {
+		l := ledger.New(st, name, ledger.Options{Now: c.Now, Log: c.Log})
+		a.run(l)
+		return live.NewEnvironment(l, engines)
+	})
+	a.build(issuers)
+	return a, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.KeyFile == "" {
+		c.KeyFile = filepath.Join(c.Data, keyFileName)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Listen == "" {
+		c.Listen = ListenDefault
+	}
+	if c.Heartbeat == 0 {
+		c.Heartbeat = HeartbeatDefault
+	}
+	if c.Scrub == 0 {
+		c.Scrub = ScrubDefault
+	}
+	if c.Node == "" {
+		c.Node = nodeName()
+	}
+	return c
+}
+
+func nodeName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "node"
+	}
+	return name
+}
+
+func openStore(ctx context.Context, c Config) (*store.Store, error) {
+	if c.Database != "" {
+		return store.OpenPostgres(ctx, c.Database)
+	}
+	return store.OpenSQLite(ctx, c.Data)
+}
+
+// build makes the services and the server.
+func (a *App) build(issuers *identity.Issuers) {
+	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
+	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	door := &api.Server{
+		Environments: a.environments, Identity: ids, Change: a.change,
+		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
+		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,
+		Discover: a.discover, Ready: a.ready, PrivateLedger: a.config.PrivateLedger, NetworkRef: a.networkRef, Now: a.config.Now,
+	}
+	a.server = &http.Server{
+		Handler: door.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.config.Log.Handler(), slog.LevelWarn),
+	}
+	a.registerStats()
+}
+
+// Start opens the ledgers, starts the background work and listens. adminToken is the first administrator's token, when this
+// start made it: it is shown once.
+func (a *App) Start(ctx context.Context) (adminToken string, err error) {
+	if err := a.openLedgers(ctx); err != nil {
+		return "", err
+	}
+	if adminToken, err = a.bootstrap(ctx); err != nil {
+		return "", err
+	}
+	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", a.config.Listen); err != nil {
+		return "", fmt.Errorf("listen: %w", err)
+	}
+	a.goRun("maintain store", func(ctx context.Context) { a.store.Maintain(ctx) })
+	a.goRun("record refusals", a.recordRefusals)
+	a.running.Go(func() {
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.config.Log.Error("serve", "err", err)
+		}
+	})
+	return adminToken, nil
+}
+
+// openLedgers opens every ledger that exists, and the one of the organization.
+func (a *App) openLedgers(ctx context.Context) error {
+	names, err := a.store.Ledgers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, gov.OrgLedger) {
+		if err := a.environments.Open(name).Refresh(ctx); err != nil {
+			return fmt.Errorf("ledger %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bootstrap makes an administrator's token if no administrator has a valid one.
+func (a *App) bootstrap(ctx context.Context) (string, error) {
+	release, ok, err := a.store.TryLock(ctx, "bootstrap")
+	if err != nil || !ok {
+		return "", err // another node is at it
+	}
+	defer release()
+	org, _ := a.environments.Environment(gov.OrgLedger)
+	if err := org.Refresh(ctx); err != nil {
+		return "", err
+	}
+	for _, c := range org.Control().Credentials() {
+		if c.Role == state.RoleAdmin && c.Valid(a.config.Now()) {
+			return "", nil
+		}
+	}
+	req := identity.KeyRequest{Role: state.RoleAdmin, Lifetime: identity.LifetimeMax, Note: "bootstrap, made by the first start without a valid administrator"}
+	issued, err := a.change.Issue(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, req)
+	return issued.Token, err
+}
+
+// URL is where the server listens.
+func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+
+// Keys are the server's keys.
+func (a *App) Keys() Keys { return a.keys }
+
+// stopMax bounds how long Stop waits for requests under way.
+const stopMax = 10 * time.Second
+
+// Stop answers what is under way, records what was counted, ends every goroutine and closes the store.
+func (a *App) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
+	defer cancel()
+	var err error
+	if a.listener != nil {
+		err = a.server.Shutdown(ctx)
+	}
+	a.stopJobs()
+	a.running.Wait()
+	a.flushRefusals(ctx, true)
+	a.stopWrite()
+	a.writers.Wait()
+	return errors.Join(err, a.store.Close())
+}
+
+// networkRef is an opaque reference of a network address, without its port.
+func (a *App) networkRef(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	h := hmac.New(sha256.New, a.keys.Digest)
+	h.Write([]byte("network\x00" + host))
+	return "net_" + strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)[:10]))
+}
+
+// ready says why the server cannot answer, if it cannot.
+func (a *App) ready(ctx context.Context) error {
+	org, _ := a.environments.Environment(gov.OrgLedger)
+	if _, err := org.Ledger.Head(ctx); err != nil {
+		return errors.New("the store does not answer")
+	}
+	return a.scrubFailure()
+}
+
+// discovery keeps lookups for what other nodes opened from being used to load the database.
+type discovery struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+// discoverEvery is how often, at most, a node looks for what it does not know.
+const discoverEvery = 100 * time.Millisecond
+
+// discover opens ledgers that other nodes opened and brings every environment up to date.
+func (a *App) discover(ctx context.Context) error {
+	a.discovery.mu.Lock()
+	defer a.discovery.mu.Unlock()
+	now := a.config.Now()
+	if now.Sub(a.discovery.last) < discoverEvery {
+		return nil
+	}
+	a.discovery.last = now
+	return a.openLedgers(ctx)
+}

@@ -1,0 +1,177 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+)
+
+const (
+	signEvery   = time.Second
+	indexEvery  = 100 * time.Millisecond
+	refuseEvery = 5 * time.Second
+	lockEvery   = time.Second // how often a node tries to take over a job from another one
+	retryAfter  = time.Second
+)
+
+// goRun runs a named job until Stop.
+func (a *App) goRun(name string, job func(context.Context)) {
+	a.running.Go(func() {
+		defer a.config.Log.Debug("job ended", "job", name)
+		job(a.jobs)
+	})
+}
+
+// run starts what belongs to one ledger: its sequencer on every node, and the jobs that one node of a cluster does.
+func (a *App) run(l *ledger.Ledger) {
+	a.writers.Go(func() { l.Run(a.writing) })
+	clerk := &ledger.Clerk{
+		Ledger: l, Rand: rand.Reader, Node: a.config.Node, Origin: a.keys.LedgerOrigin(l.Name()),
+		PublicKey: a.keys.VerifierKey(l.Name()), Version: a.config.Version, Interval: a.config.Heartbeat,
+	}
+	a.clerks.Store(l.Name(), clerk)
+	a.begin(l, clerk)
+	signer := &ledger.Signer{
+		Ledger: l, Origin: a.keys.LedgerOrigin(l.Name()), Key: a.keys.Signer(l.Name()), Log: a.keys.Verifier(l.Name()), Witnesses: a.config.Witnesses,
+	}
+	name := string(l.Name())
+	a.goAlone("sign "+name, func(ctx context.Context) error {
+		return every(ctx, signEvery, func() error { return a.logged("sign", name, second(signer.Sign(ctx))) })
+	})
+	a.goAlone("index "+name, func(ctx context.Context) error { return a.index(ctx, l) })
+	a.goAlone("heartbeat "+name, func(ctx context.Context) error {
+		return every(ctx, a.config.Heartbeat/2, func() error { return a.logged("heartbeat", name, clerk.Beat(ctx)) })
+	})
+	a.goAlone("scrub "+name, func(ctx context.Context) error {
+		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
+	})
+}
+
+// begin writes the first entry of a new ledger, or records the silence before this start.
+func (a *App) begin(l *ledger.Ledger, clerk *ledger.Clerk) {
+	ctx, cancel := context.WithTimeout(a.writing, stopMax)
+	defer cancel()
+	if err := clerk.Begin(ctx); err != nil && !errors.Is(err, ledger.ErrStale) {
+		a.config.Log.Error("begin ledger", "ledger", string(l.Name()), "err", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// logged logs an error of a job, which goes on all the same.
+func (a *App) logged(job, name string, err error) error {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		a.config.Log.Error("job", "job", job, "ledger", name, "err", err)
+	}
+	return nil
+}
+
+// every calls fn at an interval until ctx ends or fn errs.
+func every(ctx context.Context, interval time.Duration, fn func() error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			if err := fn(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// goAlone runs a job that one node of a cluster does at a time. When this node loses the job it tries to take it again.
+func (a *App) goAlone(name string, job func(context.Context) error) {
+	a.goRun(name, func(ctx context.Context) {
+		for ctx.Err() == nil {
+			release, ok, err := a.store.TryLock(ctx, name)
+			if err != nil || !ok {
+				sleep(ctx, lockEvery)
+				continue
+			}
+			err = job(ctx)
+			release()
+			if err != nil && ctx.Err() == nil {
+				a.config.Log.Error("job", "job", name, "err", err)
+				sleep(ctx, retryAfter)
+			}
+		}
+	})
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// index keeps the query index in step. Under load it takes in what came in indexEvery at once.
+func (a *App) index(ctx context.Context, l *ledger.Ledger) error {
+	x := ledger.NewIndexer(l)
+	for ctx.Err() == nil {
+		grown := l.Grown()
+		lag, err := x.Step(ctx)
+		if err != nil {
+			return err
+		}
+		if lag > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-grown:
+			sleep(ctx, indexEvery)
+		case <-time.After(lockEvery):
+		}
+	}
+	return ctx.Err()
+}
+
+// scrub derives a ledger again and records that it agreed, or says loudly that it did not.
+func (a *App) scrub(ctx context.Context, l *ledger.Ledger, clerk *ledger.Clerk) error {
+	began := a.config.Now()
+	report, err := l.VerifyStored(ctx, a.keys.Verifier(l.Name()), nil, func(int64) {})
+	if err != nil {
+		return err
+	}
+	if len(report.Findings) > 0 {
+		a.scrubs.Store(l.Name(), report.Findings[0].What)
+		a.config.Log.Error("the ledger does not verify", "ledger", string(l.Name()), "findings", len(report.Findings), "first", report.Findings[0].What)
+		return nil
+	}
+	took := a.config.Now().Sub(began)
+	return clerk.Scrubbed(ctx, canon.Scrub{Size: report.Entries, Root: report.Root, Millis: took.Milliseconds()})
+}
+
+// recordRefusals records what was refused, minute by minute.
+func (a *App) recordRefusals(ctx context.Context) {
+	err := every(ctx, refuseEvery, func() error {
+		a.flushRefusals(ctx, false)
+		return nil
+	})
+	a.config.Log.Debug("refusals", "err", err)
+}
+
+func (a *App) flushRefusals(ctx context.Context, everything bool) {
+	for name, bodies := range a.refusals.Take(a.config.Now(), everything) {
+		clerk, ok := a.clerks.Load(name)
+		if !ok {
+			clerk, _ = a.clerks.Load(gov.OrgLedger)
+		}
+		for _, body := range bodies {
+			if err := clerk.(*ledger.Clerk).Refused(ctx, body); err != nil {
+				a.config.Log.Error("record refusals", "ledger", string(name), "err", err)
+			}
+		}
+	}
+}

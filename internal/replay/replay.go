@@ -1,0 +1,195 @@
+// Package replay re-performs: it rebuilds control state and sessions from the entries of a ledger alone, judges every
+// decision again, and compares. An auditor samples; this takes the whole population. It promises that a decision it counts as
+// the same was judged afresh from what is recorded, and that what cannot be judged again, because its input was erased, is
+// counted as such and never passed over.
+package replay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/state"
+)
+
+// Difference is a decision that does not come out as it was recorded.
+type Difference struct {
+	Index int64       `json:"index"`
+	ID    gov.EntryID `json:"id"`
+	What  string      `json:"what"`
+}
+
+// Report says what was re-performed.
+type Report struct {
+	Ledger      gov.Environment `json:"ledger"`
+	From        int64           `json:"from"` // decisions of entries [From, To) were judged again
+	To          int64           `json:"to"`
+	Entries     int64           `json:"entries"` // folded, from the first on
+	Decisions   int64           `json:"decisions"`
+	Same        int64           `json:"same"`
+	Erased      int64           `json:"not_reperformable_erased"` // under retention or on request
+	Different   int64           `json:"different"`
+	Differences []Difference    `json:"differences"` // the first of them
+}
+
+// differencesMax bounds a report.
+const differencesMax = 100
+
+// Range says which entries to judge again.
+type Range struct{ From, To int64 }
+
+// Replay judges every decision of a range again. progress is called now and then with the entries done.
+func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, progress func(done int64)) (Report, error) {
+	p := &player{
+		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{},
+		report: Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}},
+	}
+	err := l.Scan(ctx, 0, r.To, true, func(raw ledger.Raw) error {
+		if raw.Index%progressEvery == 0 {
+			progress(raw.Index)
+		}
+		return p.entry(raw)
+	})
+	progress(p.report.Entries)
+	return p.report, err
+}
+
+const progressEvery = 1 << 10
+
+type player struct {
+	control  *state.Control
+	compile  state.Compile
+	within   Range
+	sessions map[gov.SessionID][]gov.Label
+	report   Report
+}
+
+func (p *player) entry(raw ledger.Raw) error {
+	p.report.Entries++
+	e, err := canon.Decode(raw.Bytes)
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
+	}
+	if e.Kind == canon.KindDecision {
+		return p.decision(e, raw)
+	}
+	if !e.Kind.ChangesControl() {
+		return nil
+	}
+	payload, err := canon.DecodePayload(raw.Payload)
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
+	}
+	if p.control, err = p.control.Apply(e, payload, p.compile); err != nil {
+		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
+	}
+	return nil
+}
+
+// decision judges one decision again, then lets it take its effect on the session.
+func (p *player) decision(e canon.Entry, raw ledger.Raw) error {
+	d, err := canon.Body[canon.Decision](e)
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
+	}
+	before := p.sessions[d.Session]
+	if d.Session != "" && len(d.LabelsAdded) > 0 {
+		labels := slices.Concat(before, d.LabelsAdded)
+		slices.Sort(labels)
+		p.sessions[d.Session] = slices.Compact(labels)
+	}
+	if raw.Index < p.within.From {
+		return nil
+	}
+	p.report.Decisions++
+	again, ok, err := p.judge(d, raw, before)
+	switch {
+	case err != nil:
+		p.differ(raw.Index, e.ID, err.Error())
+	case !ok:
+		p.report.Erased++
+	default:
+		if what := compare(d, again); what != "" {
+			p.differ(raw.Index, e.ID, what)
+		} else {
+			p.report.Same++
+		}
+	}
+	return nil
+}
+
+func (p *player) differ(index int64, id gov.EntryID, what string) {
+	p.report.Different++
+	if len(p.report.Differences) < differencesMax {
+		p.report.Differences = append(p.report.Differences, Difference{index, id, what})
+	}
+}
+
+// judge gives what the decision would be now. ok is false when what it was judged on was erased.
+func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label) (again canon.Decision, ok bool, err error) {
+	payload, err := canon.DecodePayload(raw.Payload)
+	if err != nil {
+		return again, false, err
+	}
+	changed, erased := payload.Check(d.Commitments)
+	if len(changed) > 0 {
+		return again, false, fmt.Errorf("the payload of %v does not agree with the record", changed)
+	}
+	if len(erased) > 0 {
+		return again, false, nil
+	}
+	input, err := payload.Value(canon.GroupInput)
+	if err != nil {
+		return again, false, fmt.Errorf("recorded input: %w", err)
+	}
+	at, err := time.Parse(canon.TimeLayout, d.JudgedAt)
+	if err != nil {
+		return again, false, fmt.Errorf("judged_at: %w", err)
+	}
+	principal := gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}
+	if named, ok := state.PrincipalOf(payload); ok {
+		principal = named
+	}
+	v := p.control.Judge(state.Question{
+		Call: gov.Call{
+			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
+			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
+		},
+		Credential: d.Credential, Labels: labels, At: at,
+	})
+	return recorded(d, v, p.control, labels), true, nil
+}
+
+// recorded is the decision as a verdict would have it recorded.
+func recorded(d canon.Decision, v policy.Verdict, c *state.Control, labels []gov.Label) canon.Decision {
+	d.Mode, d.Outcome, d.Would, d.Reasons, d.Policies = v.Mode, v.Outcome, v.Would, v.Reasons, v.Policies
+	d.LabelsAdded, d.Labels, d.Bundle, d.Epoch = v.LabelsAdded, labels, c.Bundle(), c.Epoch
+	return d
+}
+
+// compare names the first field that differs, with both values.
+func compare(was, now canon.Decision) string {
+	type field struct{ name, was, now string }
+	text := func(v any) string { return fmt.Sprint(v) }
+	for _, f := range []field{
+		{"outcome", text(was.Outcome), text(now.Outcome)},
+		{"would", text(was.Would), text(now.Would)},
+		{"mode", text(was.Mode), text(now.Mode)},
+		{"reasons", text(was.Reasons), text(now.Reasons)},
+		{"policies", text(was.Policies), text(now.Policies)},
+		{"labels", text(was.Labels), text(now.Labels)},
+		{"labels_added", text(was.LabelsAdded), text(now.LabelsAdded)},
+		{"bundle", text(was.Bundle), text(now.Bundle)},
+		{"epoch", text(was.Epoch), text(now.Epoch)},
+	} {
+		if f.was != f.now {
+			return fmt.Sprintf("%s was recorded as %s and comes out as %s", f.name, f.was, f.now)
+		}
+	}
+	return ""
+}
