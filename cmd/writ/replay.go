@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/replay"
+	"github.com/writ-dev/writ/internal/store"
+)
+
+type replayCmd struct {
+	place
+	ledgerFlag
+	From string `help:"Judge again from this time on (2026-11-01T00:00:00Z)."`
+	To   string `help:"Judge again what is before this time."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives examples.
+func (replayCmd) Help() string {
+	return `Examples:
+  writ replay                                     every decision in ./writ-data
+  writ replay -l prod --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
+  writ replay --database postgres://writ@db/writ --json
+
+Control state and sessions are rebuilt from the entries alone; then every decision of the range is judged afresh.
+Exit status: 0 all came out the same, 1 at least one did not, 2 it could not be done.`
+}
+
+// Run replays and says what differs.
+func (c replayCmd) Run(ctx context.Context, s std) error {
+	st, err := openRecords(ctx, c.place)
+	if err != nil {
+		return err
+	}
+	reports, err := c.replay(ctx, s, st)
+	if err = errors.Join(err, st.Close()); err != nil {
+		return err
+	}
+	different := false
+	for _, r := range reports {
+		different = different || r.Different > 0
+	}
+	if c.JSON {
+		out := json.NewEncoder(s.out)
+		out.SetIndent("", "  ")
+		err = out.Encode(reports)
+	} else {
+		printReplays(s, reports)
+	}
+	if err == nil && different {
+		return exitError(exitWrong)
+	}
+	return err
+}
+
+func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay.Report, error) {
+	ledgers, err := ledgersOf(ctx, st, c.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	engines := live.NewEngines(st)
+	compile := func(digest gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(ctx, digest) }
+	var out []replay.Report
+	for _, l := range ledgers {
+		r, err := c.window(ctx, st, l)
+		if err != nil {
+			return nil, err
+		}
+		bar := newProgress(s.err, "replay "+string(l.Name()), r.To)
+		report, err := replay.Replay(ctx, l, compile, r, bar.at)
+		bar.end()
+		if err != nil {
+			return nil, fmt.Errorf("ledger %s: %w", l.Name(), err)
+		}
+		out = append(out, report)
+	}
+	return out, nil
+}
+
+// window turns the times into indexes.
+func (c replayCmd) window(ctx context.Context, st *store.Store, l *ledger.Ledger) (replay.Range, error) {
+	head, err := l.Head(ctx)
+	if err != nil {
+		return replay.Range{}, err
+	}
+	from, err := indexAt(ctx, st, l, c.From, 0)
+	if err != nil {
+		return replay.Range{}, err
+	}
+	to, err := indexAt(ctx, st, l, c.To, math.MaxInt64)
+	return replay.Range{From: from, To: min(to, head.Size)}, err
+}
+
+func indexAt(ctx context.Context, st *store.Store, l *ledger.Ledger, text string, otherwise int64) (int64, error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a time; write it like 2026-11-23T14:03:00Z", text)
+	}
+	return st.IndexAt(ctx, l.Name(), at)
+}
+
+func printReplays(s std, reports []replay.Report) {
+	for _, r := range reports {
+		fmt.Fprintf(s.out, "ledger %s: %d entries, %d decisions judged again: %d the same, %d different, %d not re-performable (erased under retention)\n",
+			r.Ledger, r.Entries, r.Decisions, r.Same, r.Different, r.Erased)
+		for _, d := range r.Differences {
+			fmt.Fprintf(s.out, "  %s (entry %d): %s\n", d.ID, d.Index, d.What)
+		}
+		if more := r.Different - int64(len(r.Differences)); more > 0 {
+			fmt.Fprintf(s.out, "  and %d more\n", more)
+		}
+	}
+}
