@@ -98,11 +98,15 @@ func readToken(raw string) (token, error) {
 		return t, fmt.Errorf("claims: %w", err)
 	}
 	t.issuer = body.Issuer
+	if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil {
+		return t, errors.New("signature: not base64url")
+	}
 	return t, nil
 }
 
+// decodePart is strict, so that a token has one form only.
 func decodePart(part string, into any) error {
-	data, err := base64.RawURLEncoding.DecodeString(part)
+	data, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil {
 		return errors.New("not base64url")
 	}
