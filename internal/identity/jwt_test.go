@@ -152,6 +152,8 @@ func TestAForgedTokenIsRefused(t *testing.T) {
 	}
 	stranger := identitytest.New(t).Current()
 	stranger.KeyID = key.KeyID
+	misused := key
+	misused.Alg = jose.PS256
 	unsigned := part(`{"alg":"none","typ":"JWT"}`) + "." + part(string(payload)) + "."
 	cases := []struct {
 		name, token string
@@ -167,6 +169,7 @@ func TestAForgedTokenIsRefused(t *testing.T) {
 		{"tampered payload", splice(good, 1, part(string(payload))), identity.CauseBadSignature},
 		{"tampered header", splice(good, 0, part(`{"alg":"RS256","kid":"key-0","typ":"other"}`)), identity.CauseBadSignature},
 		{"another algorithm of the same key", splice(good, 0, part(`{"alg":"PS256","kid":"key-0"}`)), identity.CauseBadSignature},
+		{"an algorithm that the key is not published for", identitytest.Sign(t, misused, w.claims(nil)), identity.CauseBadSignature},
 		{"no signature", splice(good, 2, ""), identity.CauseBadSignature},
 		{"a stranger's key under the same id", identitytest.Sign(t, stranger, w.claims(nil)), identity.CauseBadSignature},
 		{"a key in the header", splice(good, 0, part(`{"alg":"RS256","kid":"own","jwk":{"kty":"oct","k":"AAAA"}}`)), identity.CauseBadSignature},
@@ -223,6 +226,18 @@ func TestAnAgentMayBeNamedByAnotherClaimAndAPrefix(t *testing.T) {
 	}
 	_, err = w.Authenticate(t.Context(), w.idp.Token(t, "foreign"))
 	wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseClaims)
+}
+
+func TestAnAudienceCountsWithItsOwnIssuerOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := identitytest.New(t)
+	w.Service.Issuers = newIssuers(t, w.clock, append(w.issuers(), identity.Issuer{
+		URL: other.URL, Audience: "elsewhere", For: identity.UseAgents, Environment: "elsewhere",
+	})...)
+	other.Register("support-bot", "support-bot", audienceAgents, nil)
+	_, err := w.Authenticate(t.Context(), other.Token(t, "support-bot"))
+	wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseAudience)
 }
 
 func TestWithoutIssuersNoTokenIsTaken(t *testing.T) {

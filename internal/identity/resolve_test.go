@@ -191,7 +191,7 @@ func TestThePrincipalsClaimsCanHaveOtherNames(t *testing.T) {
 func TestOnlyAgentsCallAndOnlyForPrincipalsThatCanBe(t *testing.T) {
 	t.Parallel()
 	s := &identity.Service{Credentials: credentials{}, Now: at1000}
-	_, _, _, err := s.Resolve(t.Context(), identity.Caller{Role: state.RoleAdmin}, new(bob()), "", "")
+	_, _, _, err := s.Resolve(t.Context(), identity.Caller{Role: state.RoleAdmin, Rule: state.RuleAsserted}, new(bob()), "", "")
 	wantRefusal(t, err, gov.CodeForbidden, identity.CauseRule)
 	for _, p := range []gov.Principal{{}, {Type: "model", ID: "gpt"}, {Type: gov.PrincipalUser}, {Type: gov.PrincipalUser, ID: "a\nb"}} {
 		_, _, _, err := s.Resolve(t.Context(), agentWith(state.RuleAsserted), &p, "", "")

@@ -2,8 +2,10 @@ package identity_test
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -79,6 +81,22 @@ func TestEveryTypoIsFound(t *testing.T) {
 	}
 }
 
+func TestAnIDOfOtherCharactersIsNoKey(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"AAAAAAAAAAAAAAAA", "iiiiiiiiiiiiiiii", "../../../../../.", "0000000\n00000000"} {
+		body := "writ_key_" + id + "_" + strings.Repeat("0", 52)
+		hash := sha256.Sum256([]byte(body))
+		if key, err := identity.ParseToken(body + encode(hash[:])[:6]); err == nil {
+			t.Errorf("%q with a fitting checksum reads as %v", id, key)
+		}
+	}
+}
+
+// encode is base32 as the standard library writes it.
+func encode(b []byte) string {
+	return base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding).EncodeToString(b)
+}
+
 func FuzzParseToken(f *testing.F) {
 	_, key, _, err := identity.NewSecret(bytes.NewReader(make([]byte, 42)), state.RoleAgent)
 	if err != nil {
@@ -113,6 +131,11 @@ func TestPrincipalRefHidesUsersOnly(t *testing.T) {
 	ref := identity.PrincipalRef(key, alice)
 	if len(ref) != 28 || !strings.HasPrefix(ref, "p_") || strings.Contains(ref, "alice") {
 		t.Errorf("alice is named %s", ref)
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("user\x00alice@example.com"))
+	if want := "p_" + encode(mac.Sum(nil))[:26]; ref != want {
+		t.Errorf("alice is named %s, want %s", ref, want)
 	}
 	if again := identity.PrincipalRef(key, alice); again != ref {
 		t.Errorf("alice is named %s and %s", ref, again)

@@ -166,25 +166,28 @@ func TestAnIssuerThatAnswersNonsenseIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	huge := `{"keys":[` + strings.Repeat(" ", 600<<10) + `]}`
 	cases := []struct {
-		name            string
+		name, why       string
 		discovery, keys func(http.ResponseWriter, string)
 	}{
-		{"another issuer's document", write(`{"issuer":"https://other.example.com","jwks_uri":"https://other.example.com/keys"}`), write(`{}`)},
-		{"no document", func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusNotFound) }, write(`{}`)},
-		{"a redirect", func(w http.ResponseWriter, _ string) {
-			w.Header().Set("Location", "https://other.example.com/")
+		{"another issuer's document", "did not match", write(`{"issuer":"https://other.example.com","jwks_uri":"https://other.example.com/keys"}`), write(`{}`)},
+		{"no document", "404", func(w http.ResponseWriter, _ string) {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, strings.Repeat("not found ", 10_000))
+		}, write(`{}`)},
+		{"a redirect", "302", func(w http.ResponseWriter, _ string) {
+			w.Header().Set("Location", "/keys")
 			w.WriteHeader(http.StatusFound)
 		}, write(`{}`)},
-		{"keys over plain http elsewhere", func(w http.ResponseWriter, url string) {
+		{"keys over plain http elsewhere", "is not https", func(w http.ResponseWriter, url string) {
 			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"http://192.0.2.1/keys"}`, url)
 		}, write(`{}`)},
-		{"no place for keys", func(w http.ResponseWriter, url string) { fmt.Fprintf(w, `{"issuer":%q}`, url) }, write(`{}`)},
-		{"no keys", goodDiscovery, write(`{"keys":[]}`)},
-		{"keys that are none", goodDiscovery, write(`<html>`)},
-		{"symmetric keys only", goodDiscovery, write(`{"keys":[{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0","kid":"key-0","alg":"HS256"}]}`)},
-		{"an error", goodDiscovery, func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusInternalServerError) }},
-		{"too much", goodDiscovery, write(huge)},
-		{"too many keys", goodDiscovery, write(`{"keys":[` + strings.Repeat(`{},`, 64) + `{}]}`)},
+		{"no place for keys", "jwks_uri", func(w http.ResponseWriter, url string) { fmt.Fprintf(w, `{"issuer":%q}`, url) }, write(`{}`)},
+		{"no keys", "none that can", goodDiscovery, write(`{"keys":[]}`)},
+		{"keys that are none", "read keys", goodDiscovery, write(`<html>`)},
+		{"symmetric keys only", "none that can", goodDiscovery, write(`{"keys":[{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0","kid":"key-0","alg":"HS256"}]}`)},
+		{"an error", "500", goodDiscovery, func(w http.ResponseWriter, _ string) { w.WriteHeader(http.StatusInternalServerError) }},
+		{"too much", "too large", goodDiscovery, write(huge)},
+		{"too many keys", "at most 64", goodDiscovery, write(`{"keys":[` + strings.Repeat(`{},`, 64) + `{}]}`)},
 	}
 	key := identitytest.New(t).Current()
 	for _, c := range cases {
@@ -194,6 +197,9 @@ func TestAnIssuerThatAnswersNonsenseIsNotBelieved(t *testing.T) {
 			s := &identity.Service{Credentials: credentials{}, Issuers: newIssuers(t, clock, issuer), Now: clock.now}
 			_, err := s.Authenticate(t.Context(), identitytest.Sign(t, key, map[string]any{"iss": issuer.URL, "aud": audienceAgents}))
 			e := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseIssuerUnavailable)
+			if !strings.Contains(e.Error(), c.why) {
+				t.Errorf("got %v, want a cause with %q", e, c.why)
+			}
 			if len(e.Error()) > 1000 {
 				t.Errorf("the issuer's answer puts %d bytes into the log", len(e.Error()))
 			}
