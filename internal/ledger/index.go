@@ -179,7 +179,7 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// resume goes on where the saved index ends. In a cluster another node may have moved it.
+// resume goes on where the saved index ends: it reads the open segment again. In a cluster another node may have moved it.
 func (x *Indexer) resume(ctx context.Context) error {
 	through, err := x.kept.Indexed(ctx, x.l.name)
 	if err != nil {
@@ -189,18 +189,14 @@ func (x *Indexer) resume(ctx context.Context) error {
 		return nil
 	}
 	x.next, x.open = through, newSegment(through/SegmentSize)
-	postings, err := x.kept.SegmentPostings(ctx, x.l.name, x.open.number)
-	if err != nil {
-		return err
-	}
-	for _, p := range postings {
-		set, err := decodeOffsets(p.Offsets)
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", p.Segment, err)
+	var room [16]term
+	return x.l.Scan(ctx, x.open.number*SegmentSize, through, false, func(r Raw) error {
+		found, err := terms(r.Bytes, room[:0])
+		for _, t := range found {
+			x.open.add(t, int(r.Index%SegmentSize))
 		}
-		x.open.sets[term{Dim(p.Dim), p.Value}] = set
-	}
-	return nil
+		return err
+	})
 }
 
 // Filter asks for entries that have a value in a dimension.

@@ -57,5 +57,8 @@ type IndexStore interface {
 	Indexed(ctx context.Context, ledger gov.Environment) (int64, error)
 	// Postings gives those of segments in [from, below), newest first, at most limit.
 	Postings(ctx context.Context, ledger gov.Environment, dim byte, value string, below, from int64, limit int) ([]row.Posting, error)
-	SegmentPostings(ctx context.Context, ledger gov.Environment, segment int64) ([]row.Posting, error)
+
+	// Follower is how far a named follower of the ledger has come.
+	Follower(ctx context.Context, ledger gov.Environment, name string) (int64, error)
+	SaveFollower(ctx context.Context, ledger gov.Environment, name string, through int64) error
 }
