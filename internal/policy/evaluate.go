@@ -1,0 +1,407 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// State is the control state that a call is judged under.
+type State struct {
+	Environment     gov.Environment
+	Engine          *Engine      // nil: no bundle is active
+	Switches        []gov.Switch // that are engaged
+	Labels          []gov.Label  // of the session so far, sorted
+	CredentialValid bool
+	CredentialAgent gov.AgentID // that the credential is bound to
+	Exhausted       []string    // ids of limits that are used up, sorted
+	Time            time.Time   // of the judgement, UTC
+}
+
+// Verdict is the outcome of a judgement and what it rests on.
+type Verdict struct {
+	Outcome     gov.Outcome // what the agent is told
+	Mode        gov.Mode
+	Would       gov.Outcome    // what observe mode let pass; empty where nothing was let pass
+	Reasons     []gov.Reason   // sorted, never empty
+	Policies    []gov.PolicyID // that determined it; sorted, never nil
+	LabelsAdded []gov.Label    // that the session gains, with an allow; sorted
+	Gate        *Gate          // with require_approval
+	InputPath   string         // with the reason input_schema: the JSON pointer of what does not fit
+}
+
+// Evaluate judges a call.
+func Evaluate(s State, c gov.Call) Verdict {
+	j := &judgement{state: s, call: c, mode: gov.ModeEnforce}
+	v := j.judge()
+	v.Mode = j.mode
+	slices.SortFunc(v.Reasons, compareReasons)
+	slices.Sort(v.Policies)
+	v.Policies = slices.Compact(v.Policies)
+	if v.Policies == nil {
+		v.Policies = []gov.PolicyID{}
+	}
+	if v.Outcome == gov.OutcomeAllow && j.tool != nil {
+		v.LabelsAdded = missing(s.Labels, j.tool.Labels)
+	}
+	return v
+}
+
+func compareReasons(a, b gov.Reason) int {
+	return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Policy, b.Policy), cmp.Compare(a.Message, b.Message))
+}
+
+func missing(have, want []gov.Label) []gov.Label {
+	var out []gov.Label
+	for _, l := range want {
+		if !slices.Contains(have, l) {
+			out = append(out, l)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// judgement is one call being judged.
+type judgement struct {
+	state State
+	call  gov.Call
+	mode  gov.Mode
+	tool  *tool
+}
+
+func deny(code gov.ReasonCode, message string) Verdict {
+	return Verdict{Outcome: gov.OutcomeDeny, Reasons: []gov.Reason{{Code: code, Message: message}}}
+}
+
+// judge goes through the order of judgement: the first that applies.
+func (j *judgement) judge() Verdict {
+	e := j.state.Engine
+	if e == nil {
+		return deny(gov.ReasonNoBundle, "No bundle is active in this environment, so nothing is allowed. An administrator activates one.")
+	}
+	if env, ok := e.bundle.Environment(j.state.Environment); ok && env.Mode == gov.ModeObserve {
+		j.mode = gov.ModeObserve
+	}
+	j.tool = e.tools[j.call.Tool]
+	if v, stopped := j.always(); stopped {
+		return v
+	}
+	v := j.enforced()
+	if j.mode == gov.ModeObserve && v.Outcome != gov.OutcomeAllow {
+		v.Would, v.Outcome, v.Gate = v.Outcome, gov.OutcomeAllow, nil
+	}
+	return v
+}
+
+// always is what is enforced in every mode: credentials, suspended agents and switches.
+func (j *judgement) always() (Verdict, bool) {
+	if !j.state.CredentialValid || j.state.CredentialAgent != j.call.Agent {
+		return deny(gov.ReasonCredential, "The credential was revoked, has expired, or is of another agent. Use a valid key of this agent."), true
+	}
+	if agent, ok := j.state.Engine.bundle.Agent(j.call.Agent); ok && agent.Suspended {
+		return deny(gov.ReasonAgentSuspended, fmt.Sprintf("The agent %s is suspended.", j.call.Agent)), true
+	}
+	for _, s := range j.state.Switches {
+		if j.hit(s) {
+			return deny(gov.ReasonSwitch, fmt.Sprintf("The switch %s is engaged: %s", s.ID, s.Reason)), true
+		}
+	}
+	return Verdict{}, false
+}
+
+// hit says whether a switch stops the call.
+func (j *judgement) hit(s gov.Switch) bool {
+	switch {
+	case s.All:
+		return true
+	case s.Agent != "":
+		return s.Agent == j.call.Agent
+	case s.Tool != "":
+		return s.Tool == j.call.Tool
+	case s.Category != "":
+		// A tool that nobody categorized may be of this one.
+		return j.tool == nil || slices.Contains(j.tool.Categories, s.Category)
+	case s.Principal != "":
+		return s.Principal == j.call.Principal.String()
+	case s.Session != "":
+		return s.Session == j.call.Session
+	}
+	return true // a switch that says nothing stops everything
+}
+
+// enforced is what observe mode only records.
+func (j *judgement) enforced() Verdict {
+	agent, ok := j.state.Engine.bundle.Agent(j.call.Agent)
+	if !ok {
+		return deny(gov.ReasonAgentUnknown, fmt.Sprintf("The agent %s is not in the inventory (agents.yaml).", j.call.Agent))
+	}
+	if !slices.Contains(agent.Environments, j.state.Environment) {
+		return deny(gov.ReasonAgentEnvironment, fmt.Sprintf("The agent %s is not registered for the environment %s.", j.call.Agent, j.state.Environment))
+	}
+	if j.tool == nil || len(j.tool.Environments) > 0 && !slices.Contains(j.tool.Environments, j.state.Environment) {
+		return deny(gov.ReasonToolUnknown, fmt.Sprintf("The tool %s is not in the catalogue (tools.yaml) for the environment %s.", j.call.Tool, j.state.Environment))
+	}
+	if !j.tool.agents[j.call.Agent] {
+		return deny(gov.ReasonToolNotAllowed, fmt.Sprintf("The tool %s is not on the allowlist of the agent %s.", j.call.Tool, j.call.Agent))
+	}
+	if v, wrong := j.checkInput(); wrong {
+		return v
+	}
+	return j.byPolicies()
+}
+
+// checkInput validates the input against the tool's JSON Schema.
+func (j *judgement) checkInput() (Verdict, bool) {
+	err := j.tool.input.Validate(j.call.Input)
+	if err == nil {
+		return Verdict{}, false
+	}
+	at, what := "", err.Error()
+	var invalid *jsonschema.ValidationError
+	if errors.As(err, &invalid) {
+		at, what = deepest(invalid)
+	}
+	v := deny(gov.ReasonInputSchema, fmt.Sprintf("The input does not fit the schema of %s: at %s: %s.", j.call.Tool, cmp.Or(at, "the top"), what))
+	v.InputPath = at
+	return v, true
+}
+
+// deepest is the first of the innermost causes, by place.
+func deepest(e *jsonschema.ValidationError) (at, what string) {
+	for len(e.Causes) > 0 {
+		first := e.Causes[0]
+		for _, c := range e.Causes[1:] {
+			if slices.Compare(c.InstanceLocation, first.InstanceLocation) < 0 {
+				first = c
+			}
+		}
+		e = first
+	}
+	for _, part := range e.InstanceLocation {
+		at += "/" + strings.ReplaceAll(strings.ReplaceAll(part, "~", "~0"), "/", "~1")
+	}
+	text := (&jsonschema.ValidationError{SchemaURL: e.SchemaURL, InstanceLocation: e.InstanceLocation, ErrorKind: e.ErrorKind}).Error()
+	if i := strings.LastIndex(text, "': "); i >= 0 {
+		text = text[i+len("': "):]
+	}
+	return at, text
+}
+
+// fired is what Cedar said of the candidates, apart by what it means.
+type fired struct {
+	permits, hard, gates []*rule
+	errs                 []*rule
+}
+
+// byPolicies asks Cedar, once, and judges with and without the policies that are only observed.
+func (j *judgement) byPolicies() Verdict {
+	all := j.ask()
+	v := j.verdict(all.enforced())
+	if would := j.verdict(all); would.Outcome != v.Outcome {
+		v.Would = would.Outcome
+		v.Reasons = append(v.Reasons, would.Reasons...)
+		v.Policies = append(v.Policies, would.Policies...)
+	}
+	return v
+}
+
+// enforced leaves out the policies in observe mode.
+func (f fired) enforced() fired {
+	drop := func(rules []*rule) []*rule {
+		return slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.observe })
+	}
+	return fired{permits: drop(f.permits), hard: drop(f.hard), gates: drop(f.gates), errs: drop(f.errs)}
+}
+
+func (j *judgement) verdict(f fired) Verdict {
+	switch {
+	case len(f.errs) > 0:
+		return because(gov.OutcomeDeny, gov.ReasonPolicyError, "The policy could not be evaluated for this call, so the call is denied.", f.errs)
+	case len(f.hard) > 0:
+		v := because(gov.OutcomeDeny, gov.ReasonPolicyForbid, "The policy forbids this call.", f.hard)
+		v.Policies = append(v.Policies, ids(f.gates)...)
+		return v
+	case len(f.permits) == 0:
+		return deny(gov.ReasonNoPermit, fmt.Sprintf("No policy permits %s to call %s for %s.", j.call.Agent, j.call.Tool, j.call.Principal.Type))
+	case len(j.state.Exhausted) > 0:
+		return deny(gov.ReasonLimit, "A limit is used up: "+strings.Join(j.state.Exhausted, ", ")+".")
+	case len(f.gates) > 0:
+		v := because(gov.OutcomeRequireApproval, gov.ReasonApproval, "A person has to approve this call first.", f.gates)
+		v.Gate = merge(f.gates)
+		return v
+	}
+	return because(gov.OutcomeAllow, gov.ReasonPolicyPermit, "The policy permits this call.", f.permits)
+}
+
+func because(outcome gov.Outcome, code gov.ReasonCode, otherwise string, rules []*rule) Verdict {
+	v := Verdict{Outcome: outcome, Policies: ids(rules), Reasons: make([]gov.Reason, len(rules))}
+	for i, r := range rules {
+		message := otherwise
+		if r.reason != "" && code != gov.ReasonPolicyError {
+			message = r.reason
+		}
+		v.Reasons[i] = gov.Reason{Code: code, Policy: r.id, Message: message}
+	}
+	return v
+}
+
+func ids(rules []*rule) []gov.PolicyID {
+	out := make([]gov.PolicyID, len(rules))
+	for i, r := range rules {
+		out[i] = r.id
+	}
+	return out
+}
+
+// merge asks for what every gate asks: any of all their groups, the highest quorum, the shortest times.
+func merge(rules []*rule) *Gate {
+	g := *rules[0].gate
+	g.Groups, g.Policies = slices.Clone(g.Groups), slices.Clone(g.Policies)
+	for _, r := range rules[1:] {
+		g.Groups = append(g.Groups, r.gate.Groups...)
+		g.Policies = append(g.Policies, r.gate.Policies...)
+		g.Quorum = max(g.Quorum, r.gate.Quorum)
+		g.ApproveWithin = min(g.ApproveWithin, r.gate.ApproveWithin)
+		g.ExecuteWithin = min(g.ExecuteWithin, r.gate.ExecuteWithin)
+		g.StepUp = g.StepUp || r.gate.StepUp
+	}
+	slices.Sort(g.Groups)
+	g.Groups = slices.Compact(g.Groups)
+	slices.Sort(g.Policies)
+	return &g
+}
+
+// entities are those of one request. Groups, categories and environments have no attributes and no parents.
+type entities struct {
+	principal, action, server, environment types.Entity
+}
+
+// Get finds an entity by its id.
+func (e *entities) Get(id types.EntityUID) (types.Entity, bool) {
+	switch id {
+	case e.principal.UID:
+		return e.principal, true
+	case e.action.UID:
+		return e.action, true
+	case e.server.UID:
+		return e.server, true
+	case e.environment.UID:
+		return e.environment, true
+	}
+	return types.Entity{}, false
+}
+
+// candidatesRoom is how many candidates need no memory of their own.
+const candidatesRoom = 32
+
+// ask evaluates every rule that can match. Nothing is cut short: every rule that errs is known.
+func (j *judgement) ask() fired {
+	place := j.tool.places[j.state.Environment]
+	principal := principalUID(j.call.Principal)
+	groups := j.groups()
+	parents := make([]types.EntityUID, len(groups))
+	for i, g := range groups {
+		parents[i] = uid(typeGroup, string(g))
+	}
+	var room [candidatesRoom]*rule
+	rules := place.rules.lookup(room[:0], principal, groups)
+	got := &entities{
+		principal: types.Entity{UID: principal, Parents: types.NewEntityUIDSet(parents...)},
+		action:    j.tool.action, server: place.server, environment: place.environment,
+	}
+	request := cedar.Request{Principal: principal, Action: j.tool.action.UID, Resource: place.server.UID, Context: j.context()}
+	_, diagnostic := cedar.Authorize(candidates(rules), got, request)
+	f := sortOut(rules, diagnostic)
+	if len(f.hard)+len(f.gates) > 0 {
+		// Cedar names only the forbids when there are any: ask for the permits apart.
+		rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.forbid })
+		_, diagnostic = cedar.Authorize(candidates(rules), got, request)
+		f.permits = sortOut(rules, diagnostic).permits
+	}
+	return f
+}
+
+// sortOut finds the rules that Cedar names.
+func sortOut(rules candidates, d cedar.Diagnostic) fired {
+	var f fired
+	byID := func(id cedar.PolicyID) *rule {
+		for _, r := range rules {
+			if cedar.PolicyID(r.id) == id {
+				return r
+			}
+		}
+		panic("policy: Cedar names a policy that it was not given")
+	}
+	for _, e := range d.Errors {
+		f.errs = append(f.errs, byID(e.PolicyID))
+	}
+	for _, reason := range d.Reasons {
+		switch r := byID(reason.PolicyID); {
+		case !r.forbid:
+			f.permits = append(f.permits, r)
+		case r.gate != nil:
+			f.gates = append(f.gates, r)
+		default:
+			f.hard = append(f.hard, r)
+		}
+	}
+	return f
+}
+
+func principalUID(p gov.Principal) types.EntityUID {
+	switch p.Type {
+	case gov.PrincipalUser:
+		return uid(typeUser, p.ID)
+	case gov.PrincipalService:
+		return uid(typeService, p.ID)
+	case gov.PrincipalOrganization:
+		return uid(typeOrganization, p.ID)
+	}
+	return uid(typeOrganization, "")
+}
+
+// groups are those that the principal's token names and those that the bundle lists it in; sorted.
+func (j *judgement) groups() []gov.GroupID {
+	listed := j.state.Engine.groups[j.call.Principal]
+	if len(listed) == 0 {
+		return j.call.Groups
+	}
+	all := slices.Concat(j.call.Groups, listed)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// context is what policies read as context.
+func (j *judgement) context() types.Record {
+	var c converter
+	input := c.record(j.tool.shape, j.call.Input, "")
+	return types.NewRecord(types.RecordMap{
+		"agent":           uid(typeAgent, string(j.call.Agent)),
+		"input":           input,
+		"session":         types.NewRecord(types.RecordMap{"labels": strs(j.state.Labels)}),
+		"assurance":       types.String(j.call.Assurance),
+		"time":            types.NewDatetime(j.state.Time),
+		"unrepresentable": strs(c.left),
+	})
+}
+
+func strs[T ~string](list []T) types.Set {
+	if len(list) == 0 {
+		return types.Set{}
+	}
+	values := make([]types.Value, len(list))
+	for i, s := range list {
+		values[i] = types.String(s)
+	}
+	return types.NewSet(values...)
+}
