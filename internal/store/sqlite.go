@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -253,7 +255,8 @@ func (c *appendConn) prepare() error {
 		{&c.putChange, "INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)"},
 		{&c.putBlob, "INSERT INTO blob (digest, data) VALUES ($1, $2) ON CONFLICT DO NOTHING"},
 	} {
-		stmt, _, err := c.PrepareFlags(p.text, sqlite3.PREPARE_PERSISTENT)
+		// $2 is a name to SQLite, numbered where it first appears; ?2 is the second parameter.
+		stmt, _, err := c.PrepareFlags(strings.ReplaceAll(p.text, "$", "?"), sqlite3.PREPARE_PERSISTENT)
 		if err != nil {
 			return fmt.Errorf("prepare %q: %w", p.text, err)
 		}
@@ -306,11 +309,17 @@ func (d *sqliteDriver) reconnect() error {
 
 // drop gives up a connection that is in an unknown state. The next append opens another one.
 func (d *sqliteDriver) drop() {
-	for stmt := range d.conn.Stmts() {
-		_ = stmt.Close() // the connection goes whatever it says
-	}
-	_ = d.conn.Close()
+	_ = d.conn.finish() // the connection goes whatever it says
 	d.conn = nil
+}
+
+// finish closes the statements and the connection.
+func (c *appendConn) finish() error {
+	var err error
+	for _, stmt := range slices.Collect(c.Stmts()) {
+		err = errors.Join(err, stmt.Close())
+	}
+	return errors.Join(err, c.Close())
 }
 
 // attempt does everything between begin and commit.
@@ -512,10 +521,7 @@ func (d *sqliteDriver) close() error {
 		err = d.other.Close()
 	}
 	if d.conn != nil {
-		for stmt := range d.conn.Stmts() {
-			err = errors.Join(err, stmt.Close())
-		}
-		err = errors.Join(err, d.conn.Close())
+		err = errors.Join(err, d.conn.finish())
 	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
