@@ -26,6 +26,8 @@ type Bundle struct {
 	Limits       []Limit
 	Prompts      []Prompt
 	Tests        []Test
+
+	index index
 }
 
 // Environment is one environment of writ.yaml.
