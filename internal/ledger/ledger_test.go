@@ -22,6 +22,7 @@ import (
 	"github.com/writ-dev/writ/internal/merkle"
 	"github.com/writ-dev/writ/internal/row"
 	"github.com/writ-dev/writ/internal/store"
+	"github.com/writ-dev/writ/internal/store/storetest"
 )
 
 const env = gov.Environment("prod")
@@ -46,14 +47,47 @@ func (c *clock) move(d time.Duration) {
 
 func newClock() *clock { return &clock{at: time.Date(2026, 11, 23, 14, 3, 0, 0, time.UTC)} }
 
-// open opens a ledger over a fresh SQLite store and runs its sequencer until the test ends.
-func open(t *testing.T, c *clock) (*ledger.Ledger, *store.Store, string) {
+var databases storetest.Databases
+
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &databases)) }
+
+// both runs a test on both databases.
+func both(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(t *testing.T, c *clock) (*ledger.Ledger, *store.Store) {
+			l, st, _ := openSQLite(t, c)
+			return l, st
+		})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(t *testing.T, c *clock) (*ledger.Ledger, *store.Store) {
+			st, err := store.OpenPostgres(t.Context(), databases.Postgres(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return run(t, st, c), st
+		})
+	})
+}
+
+// opener opens a ledger over a fresh store and runs its sequencer until the test ends.
+type opener func(*testing.T, *clock) (*ledger.Ledger, *store.Store)
+
+func openSQLite(t *testing.T, c *clock) (*ledger.Ledger, *store.Store, string) {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := store.OpenSQLite(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return run(t, st, c), st, dir
+}
+
+func run(t *testing.T, st *store.Store, c *clock) *ledger.Ledger {
+	t.Helper()
 	l := ledger.New(st, env, ledger.Options{Now: c.now, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -65,7 +99,7 @@ func open(t *testing.T, c *clock) (*ledger.Ledger, *store.Store, string) {
 			t.Error(err)
 		}
 	})
-	return l, st, dir
+	return l
 }
 
 func nonce(t *testing.T) canon.Nonce {
@@ -133,208 +167,216 @@ func testKey(t *testing.T) (note.Signer, note.Verifier) {
 }
 
 func TestConcurrentAppendsAreGaplessAndVerify(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	const writers, each = 32, 40
-	seen := make([]bool, writers*each)
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	for w := range writers {
-		group.Go(func() {
-			for i := range each {
-				receipt, err := l.Append(t.Context(), decision(t, fmt.Sprintf("a%d", w%3), "s/t", fmt.Sprint(i)))
-				if err != nil {
-					t.Error(err)
-					return
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		const writers, each = 32, 40
+		seen := make([]bool, writers*each)
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		for w := range writers {
+			group.Go(func() {
+				for i := range each {
+					receipt, err := l.Append(t.Context(), decision(t, fmt.Sprintf("a%d", w%3), "s/t", fmt.Sprint(i)))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					mu.Lock()
+					if seen[receipt.Index] {
+						t.Errorf("index %d was given twice", receipt.Index)
+					}
+					seen[receipt.Index] = true
+					mu.Unlock()
 				}
-				mu.Lock()
-				if seen[receipt.Index] {
-					t.Errorf("index %d was given twice", receipt.Index)
-				}
-				seen[receipt.Index] = true
-				mu.Unlock()
-			}
-		})
-	}
-	group.Wait()
-	for i, ok := range seen {
-		if !ok {
-			t.Fatalf("index %d was never given", i)
+			})
 		}
-	}
-	_, verifier := testKey(t)
-	report, err := l.VerifyStored(t.Context(), verifier, nil, func(int64) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(report.Findings) != 0 || report.Entries != writers*each || report.Payloads != writers*each {
-		t.Fatalf("verification: %+v", report)
-	}
-	if commits := l.Stats().Commits.Load(); commits >= writers*each {
-		t.Errorf("%d commits for %d entries: nothing was grouped", commits, writers*each)
-	}
+		group.Wait()
+		for i, ok := range seen {
+			if !ok {
+				t.Fatalf("index %d was never given", i)
+			}
+		}
+		_, verifier := testKey(t)
+		report, err := l.VerifyStored(t.Context(), verifier, nil, func(int64) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(report.Findings) != 0 || report.Entries != writers*each || report.Payloads != writers*each {
+			t.Fatalf("verification: %+v", report)
+		}
+		if commits := l.Stats().Commits.Load(); commits >= writers*each {
+			t.Errorf("%d commits for %d entries: nothing was grouped", commits, writers*each)
+		}
+	})
 }
 
 func TestEveryEntryIsProvedAndFoundByItsID(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	const entries = 300
-	receipts := make([]ledger.Receipt, entries)
-	for i := range receipts {
-		receipts[i] = mustAppend(t, l, decision(t, "bot", "s/t", fmt.Sprint(i)))
-	}
-	for _, r := range receipts {
-		item, err := l.ByID(t.Context(), r.ID)
-		if err != nil || item.Index != r.Index {
-			t.Fatalf("by id %s: index %d, %v", r.ID, item.Index, err)
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		const entries = 300
+		receipts := make([]ledger.Receipt, entries)
+		for i := range receipts {
+			receipts[i] = mustAppend(t, l, decision(t, "bot", "s/t", fmt.Sprint(i)))
 		}
-		proof, err := l.Prove(t.Context(), r.Index)
-		if err != nil {
-			t.Fatal(err)
+		for _, r := range receipts {
+			item, err := l.ByID(t.Context(), r.ID)
+			if err != nil || item.Index != r.Index {
+				t.Fatalf("by id %s: index %d, %v", r.ID, item.Index, err)
+			}
+			proof, err := l.Prove(t.Context(), r.Index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := merkle.CheckInclusion(proof.Tree, proof.Index, proof.Leaf, proof.Path); err != nil {
+				t.Fatalf("proof of %d: %v", r.Index, err)
+			}
+			if got := fmt.Sprintf("%x", proof.Leaf); got != r.LeafHash {
+				t.Fatalf("leaf of %d: %s, the receipt says %s", r.Index, got, r.LeafHash)
+			}
 		}
-		if err := merkle.CheckInclusion(proof.Tree, proof.Index, proof.Leaf, proof.Path); err != nil {
-			t.Fatalf("proof of %d: %v", r.Index, err)
+		if _, err := l.ByID(t.Context(), "dec_zzzzzzzzzzzzzzzzzzzzzzzzzz"); gov.CodeOf(err) != gov.CodeNotFound {
+			t.Errorf("an id of nothing: %v", err)
 		}
-		if got := fmt.Sprintf("%x", proof.Leaf); got != r.LeafHash {
-			t.Fatalf("leaf of %d: %s, the receipt says %s", r.Index, got, r.LeafHash)
-		}
-	}
-	if _, err := l.ByID(t.Context(), "dec_zzzzzzzzzzzzzzzzzzzzzzzzzz"); gov.CodeOf(err) != gov.CodeNotFound {
-		t.Errorf("an id of nothing: %v", err)
-	}
+	})
 }
 
 func TestTimeNeverRunsBackwards(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	l, _, _ := open(t, c)
-	first := mustAppend(t, l, heartbeat(t))
-	c.move(-time.Hour)
-	second := mustAppend(t, l, heartbeat(t))
-	if second.At.Before(first.At) {
-		t.Errorf("the second entry is of %s, the first of %s", second.At, first.At)
-	}
+	both(t, func(t *testing.T, open opener) {
+		c := newClock()
+		l, _ := open(t, c)
+		first := mustAppend(t, l, heartbeat(t))
+		c.move(-time.Hour)
+		second := mustAppend(t, l, heartbeat(t))
+		if second.At.Before(first.At) {
+			t.Errorf("the second entry is of %s, the first of %s", second.At, first.At)
+		}
+	})
 }
 
 func TestRecordsUnderAnOlderEpochAreStale(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	mustAppend(t, l, heartbeat(t))
-	draft, err := canon.NewDraft(env, canon.KindCredentialRevoked, nonce(t), canon.Actor{Type: canon.ActorAdmin, ID: "a"}, canon.CredentialRevoked{Credential: "k1", Reason: "lost"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	change := mustAppend(t, l, ledger.NewRecord(canon.KindCredentialRevoked, draft, nil))
-	if change.Epoch != 1 {
-		t.Fatalf("the change began epoch %d", change.Epoch)
-	}
-	old := decision(t, "bot", "s/t", "x")
-	old.Epoch = 0
-	if _, err := l.Append(t.Context(), old); !errors.Is(err, ledger.ErrStale) {
-		t.Errorf("a decision of epoch 0: %v", err)
-	}
-	old.Epoch = 1
-	mustAppend(t, l, old)
-}
-
-func TestACallIsDecidedOnce(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	asked := decision(t, "bot", "s/t", "x")
-	asked.Call = &row.Call{Key: row.CallKey{7}, Input: [16]byte{9}}
-	first := mustAppend(t, l, asked)
-	var taken *ledger.CallTakenError
-	if _, err := l.Append(t.Context(), asked); !errors.As(err, &taken) || taken.Call.Index != first.Index {
-		t.Fatalf("asked again: %v", err)
-	}
-	asked.Supersedes = first.Index
-	second := mustAppend(t, l, asked)
-	if _, err := l.Append(t.Context(), asked); !errors.As(err, &taken) || taken.Call.Index != second.Index {
-		t.Fatalf("superseding what is superseded: %v", err)
-	}
-}
-
-func TestSessionsMoveOnlyFromWhatWasSeen(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	read := decision(t, "bot", "s/read", "x")
-	read.Session, read.LabelsAdded = "s1", []gov.Label{"untrusted"}
-	receipt := mustAppend(t, l, read)
-	if _, err := l.Append(t.Context(), read); !errors.Is(err, ledger.ErrStale) {
-		t.Fatalf("judged before the label: %v", err)
-	}
-	now, err := l.SessionNow(t.Context(), "s1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := row.Session{ID: "s1", Version: receipt.Index + 1, Labels: []gov.Label{"untrusted"}}
-	if diff := cmp.Diff(want, now); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestADecisionHasOneResult(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	d := mustAppend(t, l, decision(t, "bot", "s/t", "x"))
-	draft, err := canon.NewDraft(env, canon.KindResult, nonce(t), canon.Actor{Type: canon.ActorAgent, ID: "bot"}, canon.Result{Decision: d.ID, Status: gov.ResultSucceeded})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := ledger.NewRecord(canon.KindResult, draft, nil)
-	r.ResultOf = d.Index
-	mustAppend(t, l, r)
-	if _, err := l.Append(t.Context(), r); !errors.Is(err, ledger.ErrResultTaken) {
-		t.Errorf("a second result: %v", err)
-	}
-}
-
-func TestTheIndexFindsWhatThereIs(t *testing.T) {
-	t.Parallel()
-	c := newClock()
-	l, st, _ := open(t, c)
-	agents, tools := []string{"a", "b", "c"}, []string{"s/x", "s/y"}
-	var want []int64
-	var from, to time.Time
-	const entries = ledger.SegmentSize + 200
-	for i := range entries {
-		if i == 1000 {
-			from = c.now()
-		}
-		if i == 4200 {
-			to = c.now()
-		}
-		agent, tool := agents[i%3], tools[i%2]
-		r := mustAppend(t, l, decision(t, agent, tool, "x"))
-		if agent == "b" && tool == "s/y" && i >= 1000 && i < 4200 {
-			want = append([]int64{r.Index}, want...)
-		}
-		c.move(time.Second)
-		if i == 777 {
-			step(t, l)
-		}
-	}
-	step(t, l)
-	through, err := st.Indexed(t.Context(), env)
-	if err != nil || through != entries {
-		t.Fatalf("indexed through %d: %v", through, err)
-	}
-	q := ledger.Query{Filters: []ledger.Filter{{Dim: ledger.DimAgent, Value: "b"}, {Dim: ledger.DimTool, Value: "s/y"}}, From: from, To: to, Limit: 50}
-	var got []int64
-	for {
-		page, err := l.Find(t.Context(), q)
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		mustAppend(t, l, heartbeat(t))
+		draft, err := canon.NewDraft(env, canon.KindCredentialRevoked, nonce(t), canon.Actor{Type: canon.ActorAdmin, ID: "a"}, canon.CredentialRevoked{Credential: "k1", Reason: "lost"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, page.Indexes...)
-		if !page.More {
-			break
+		change := mustAppend(t, l, ledger.NewRecord(canon.KindCredentialRevoked, draft, nil))
+		if change.Epoch != 1 {
+			t.Fatalf("the change began epoch %d", change.Epoch)
 		}
-		q.Before = page.Indexes[len(page.Indexes)-1]
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+		old := decision(t, "bot", "s/t", "x")
+		old.Epoch = 0
+		if _, err := l.Append(t.Context(), old); !errors.Is(err, ledger.ErrStale) {
+			t.Errorf("a decision of epoch 0: %v", err)
+		}
+		old.Epoch = 1
+		mustAppend(t, l, old)
+	})
+}
+
+func TestACallIsDecidedOnce(t *testing.T) {
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		asked := decision(t, "bot", "s/t", "x")
+		asked.Call = &row.Call{Key: row.CallKey{7}, Input: [16]byte{9}}
+		first := mustAppend(t, l, asked)
+		var taken *ledger.CallTakenError
+		if _, err := l.Append(t.Context(), asked); !errors.As(err, &taken) || taken.Call.Index != first.Index {
+			t.Fatalf("asked again: %v", err)
+		}
+		asked.Supersedes = first.Index
+		second := mustAppend(t, l, asked)
+		if _, err := l.Append(t.Context(), asked); !errors.As(err, &taken) || taken.Call.Index != second.Index {
+			t.Fatalf("superseding what is superseded: %v", err)
+		}
+	})
+}
+
+func TestSessionsMoveOnlyFromWhatWasSeen(t *testing.T) {
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		read := decision(t, "bot", "s/read", "x")
+		read.Session, read.LabelsAdded = "s1", []gov.Label{"untrusted"}
+		receipt := mustAppend(t, l, read)
+		if _, err := l.Append(t.Context(), read); !errors.Is(err, ledger.ErrStale) {
+			t.Fatalf("judged before the label: %v", err)
+		}
+		now, err := l.SessionNow(t.Context(), "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := row.Session{ID: "s1", Version: receipt.Index + 1, Labels: []gov.Label{"untrusted"}}
+		if diff := cmp.Diff(want, now); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestADecisionHasOneResult(t *testing.T) {
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		d := mustAppend(t, l, decision(t, "bot", "s/t", "x"))
+		draft, err := canon.NewDraft(env, canon.KindResult, nonce(t), canon.Actor{Type: canon.ActorAgent, ID: "bot"}, canon.Result{Decision: d.ID, Status: gov.ResultSucceeded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := ledger.NewRecord(canon.KindResult, draft, nil)
+		r.ResultOf = d.Index
+		mustAppend(t, l, r)
+		if _, err := l.Append(t.Context(), r); !errors.Is(err, ledger.ErrResultTaken) {
+			t.Errorf("a second result: %v", err)
+		}
+	})
+}
+
+func TestTheIndexFindsWhatThereIs(t *testing.T) {
+	both(t, func(t *testing.T, open opener) {
+		c := newClock()
+		l, st := open(t, c)
+		agents, tools := []string{"a", "b", "c"}, []string{"s/x", "s/y"}
+		var want []int64
+		var from, to time.Time
+		const entries = ledger.SegmentSize + 200
+		for i := range entries {
+			if i == 1000 {
+				from = c.now()
+			}
+			if i == 4200 {
+				to = c.now()
+			}
+			agent, tool := agents[i%3], tools[i%2]
+			r := mustAppend(t, l, decision(t, agent, tool, "x"))
+			if agent == "b" && tool == "s/y" && i >= 1000 && i < 4200 {
+				want = append([]int64{r.Index}, want...)
+			}
+			c.move(time.Second)
+			if i == 777 {
+				step(t, l)
+			}
+		}
+		step(t, l)
+		through, err := st.Indexed(t.Context(), env)
+		if err != nil || through != entries {
+			t.Fatalf("indexed through %d: %v", through, err)
+		}
+		q := ledger.Query{Filters: []ledger.Filter{{Dim: ledger.DimAgent, Value: "b"}, {Dim: ledger.DimTool, Value: "s/y"}}, From: from, To: to, Limit: 50}
+		var got []int64
+		for {
+			page, err := l.Find(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page.Indexes...)
+			if !page.More {
+				break
+			}
+			q.Before = page.Indexes[len(page.Indexes)-1]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 // step brings the index up with a fresh indexer, as after a restart.
@@ -354,7 +396,7 @@ func step(t *testing.T, l *ledger.Ledger) {
 
 func TestErasureLeavesTheTreeAndNoByte(t *testing.T) {
 	t.Parallel()
-	l, _, dir := open(t, newClock())
+	l, _, dir := openSQLite(t, newClock())
 	const secret = "the-number-of-the-card-is-4929"
 	d := mustAppend(t, l, decision(t, "bot", "s/t", secret))
 	before, err := l.Prove(t.Context(), d.Index)
@@ -414,31 +456,32 @@ func holds(t *testing.T, dir, text string) bool {
 }
 
 func TestCheckpointsContinueEachOther(t *testing.T) {
-	t.Parallel()
-	l, _, _ := open(t, newClock())
-	key, log := testKey(t)
-	signer := &ledger.Signer{Ledger: l, Origin: "example.com/prod", Key: key, Log: log}
-	for i := range 5 {
-		for range i*100 + 1 {
-			mustAppend(t, l, heartbeat(t))
+	both(t, func(t *testing.T, open opener) {
+		l, _ := open(t, newClock())
+		key, log := testKey(t)
+		signer := &ledger.Signer{Ledger: l, Origin: "example.com/prod", Key: key, Log: log}
+		for i := range 5 {
+			for range i*100 + 1 {
+				mustAppend(t, l, heartbeat(t))
+			}
+			if signed, err := signer.Sign(t.Context()); err != nil || !signed {
+				t.Fatalf("round %d: %v, %v", i, signed, err)
+			}
+			if signed, err := signer.Sign(t.Context()); err != nil || signed {
+				t.Fatalf("round %d, nothing new: %v, %v", i, signed, err)
+			}
 		}
-		if signed, err := signer.Sign(t.Context()); err != nil || !signed {
-			t.Fatalf("round %d: %v, %v", i, signed, err)
+		c, err := l.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		if signed, err := signer.Sign(t.Context()); err != nil || signed {
-			t.Fatalf("round %d, nothing new: %v, %v", i, signed, err)
+		opened, err := merkle.OpenCheckpoint(c.Note, log)
+		if err != nil || opened.Size != 1005 {
+			t.Fatalf("the newest checkpoint: %d entries, %v", opened.Size, err)
 		}
-	}
-	c, err := l.Checkpoint(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	opened, err := merkle.OpenCheckpoint(c.Note, log)
-	if err != nil || opened.Size != 1005 {
-		t.Fatalf("the newest checkpoint: %d entries, %v", opened.Size, err)
-	}
-	report, err := l.VerifyStored(t.Context(), log, []merkle.Checkpoint{opened}, func(int64) {})
-	if err != nil || len(report.Findings) > 0 || report.Checkpoints != 2 {
-		t.Errorf("verification: %+v, %v", report, err)
-	}
+		report, err := l.VerifyStored(t.Context(), log, []merkle.Checkpoint{opened}, func(int64) {})
+		if err != nil || len(report.Findings) > 0 || report.Checkpoints != 2 {
+			t.Errorf("verification: %+v, %v", report, err)
+		}
+	})
 }
