@@ -25,7 +25,9 @@ const (
 
 var (
 	yamlLineRE = regexp.MustCompile(`line (\d+): `)
-	numberRE   = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
+	// yamlParserRE knows the errors of the library's parser, whose lines count from 0; those of its scanner count from 1.
+	yamlParserRE = regexp.MustCompile("did not find expected (<|node content|'-' indicator|key|',' or)")
+	numberRE     = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 )
 
 // parse reads a YAML file as one document of plain nodes: no anchors, aliases or tags of its own. It gives false when there is nothing to
@@ -56,6 +58,9 @@ func (r *reader) malformed(file string, err error) {
 	if m := yamlLineRE.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = strings.Replace(text, m[0], "", 1)
+	}
+	if yamlParserRE.MatchString(text) {
+		line++
 	}
 	r.wrong(file, line, "mend the YAML there: indentation with blanks, one value per key", "not YAML: %s", strings.Join(strings.Fields(text), " "))
 }
@@ -236,20 +241,37 @@ func oneOf[T ~string](v value, what string, known []T) T {
 	if got == "" || slices.Contains(known, T(got)) {
 		return T(got)
 	}
-	v.wrong(suggest(got, words(known)), "%s is %q", what, got)
+	v.unknown(what, got, words(known))
 	return ""
+}
+
+// unknown says that a name is none of those that are known.
+func (v value) unknown(what, got string, known []string) {
+	remedy := ""
+	if len(v.r.problems) < problemsMax { // nobody reads more, and comparing names takes time
+		remedy = suggest(got, known)
+	}
+	v.wrong(remedy, "%s: %q is not known", what, got)
 }
 
 // listOf gives a list of a closed set without repetitions, in the order of the file.
 func listOf[T ~string](v value, what string, known []T) []T {
 	var out []T
+	seen := make(map[T]bool, len(known)) // whether a known name was taken
+	for _, k := range known {
+		seen[k] = false
+	}
 	for _, item := range v.items(what) {
-		got := oneOf(item, what, known)
-		if got != "" && slices.Contains(out, got) {
+		got := T(item.text(what))
+		taken, ok := seen[got]
+		switch {
+		case got == "": // told by text
+		case !ok:
+			item.unknown(what, string(got), words(known))
+		case taken:
 			item.wrong("name it once", "%s names %s twice", what, got)
-			continue
-		}
-		if got != "" {
+		default:
+			seen[got] = true
 			out = append(out, got)
 		}
 	}
