@@ -23,16 +23,13 @@ const schemaInner = "writ:input"
 
 // tools reads tools.yaml.
 func (r *reader) tools() {
-	if _, ok := r.b.Files[fileTools]; !ok {
-		return
-	}
-	v, ok := r.parse(fileTools)
+	v, ok := r.docs[fileTools]
 	if !ok {
 		return
 	}
 	for _, m := range v.fields(fileTools, 1, "tools!")("tools").members("tools") {
 		if !gov.ValidTool(m.key) {
-			r.wrong(m.file, m.line, "write server/tool, as in stripe/refund", "the tool's name %q", m.key)
+			r.wrong(m.file, m.line, "write server/tool, as in stripe/refund", "%q cannot name a tool", m.key)
 			continue
 		}
 		r.b.Tools = append(r.b.Tools, r.tool(m))
@@ -72,7 +69,7 @@ func (v value) labels() []gov.Label {
 			continue
 		}
 		if !labelRE.MatchString(text) {
-			item.wrong("use lower-case letters, digits, dash and underscore, 64 at most", "the label %q", text)
+			item.wrong("use lower-case letters, digits, dash and underscore, 64 at most", "%q cannot be a label", text)
 			continue
 		}
 		out = append(out, gov.Label(text))

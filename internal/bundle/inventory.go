@@ -11,10 +11,7 @@ const callerRuns = "caller"
 
 // agents reads agents.yaml; the tools have been read.
 func (r *reader) agents() {
-	if _, ok := r.b.Files[fileAgents]; !ok {
-		return
-	}
-	v, ok := r.parse(fileAgents)
+	v, ok := r.docs[fileAgents]
 	if !ok {
 		return
 	}
@@ -24,7 +21,7 @@ func (r *reader) agents() {
 	}
 	for _, m := range v.fields(fileAgents, 1, "agents!")("agents").members("agents") {
 		if !gov.ValidName(m.key) {
-			r.wrong(m.file, m.line, nameRemedy, "the agent's name %q", m.key)
+			r.wrong(m.file, m.line, nameRemedy, "%q cannot name an agent", m.key)
 			continue
 		}
 		r.b.Agents = append(r.b.Agents, r.agent(m, tools))

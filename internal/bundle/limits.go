@@ -21,10 +21,7 @@ var usdRE = regexp.MustCompile(`^(0|[1-9][0-9]{0,9})(\.[0-9]{1,6})?$`)
 
 // limits reads limits.yaml; agents and tools have been read.
 func (r *reader) limits() {
-	if _, ok := r.b.Files[fileLimits]; !ok {
-		return
-	}
-	v, ok := r.parse(fileLimits)
+	v, ok := r.docs[fileLimits]
 	if !ok {
 		return
 	}
@@ -37,7 +34,7 @@ func (r *reader) limits() {
 	}
 	for _, m := range v.fields(fileLimits, 1, "limits!")("limits").members("limits") {
 		if !gov.ValidName(m.key) {
-			r.wrong(m.file, m.line, nameRemedy, "the limit's name %q", m.key)
+			r.wrong(m.file, m.line, nameRemedy, "%q cannot name a limit", m.key)
 			continue
 		}
 		get := m.fields("limit "+m.key, m.line, "agent", "tool", "category", "environment", "per", "calls", "usd", "window!")

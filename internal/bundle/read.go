@@ -33,13 +33,19 @@ var baseRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // Read reads and checks a bundle. Without problems the bundle is consistent in itself; with problems there is no bundle.
 func Read(fsys fs.FS) (*Bundle, Problems) {
-	r := &reader{b: &Bundle{Files: map[string][]byte{}, Retention: Retention{Days: retentionDaysDefault}}}
+	r := &reader{b: &Bundle{Files: map[string][]byte{}, Retention: Retention{Days: retentionDaysDefault}}, docs: map[string]value{}}
 	r.collect(fsys)
 	if len(r.problems) > 0 {
 		return nil, r.told()
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.b.Files)) {
 		r.plain(name)
+		if path.Ext(name) == ".yaml" && name != fileDetectors {
+			r.parse(name)
+		}
+	}
+	if len(r.problems) > 0 { // what lacks a whole file would be told once for each name in it
+		return nil, r.told()
 	}
 	r.settings()
 	r.tools()
@@ -58,7 +64,8 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 type reader struct {
 	b        *Bundle
 	problems Problems
-	nodes    int // of YAML, over all files
+	docs     map[string]value // the YAML files
+	nodes    int              // of YAML, over all files
 }
 
 func (r *reader) wrong(file string, line int, remedy, format string, args ...any) {
@@ -95,7 +102,7 @@ func (r *reader) collect(fsys fs.FS) {
 			return nil
 		}
 		if !baseRE.MatchString(path.Base(name)) && name != ".gitignore" {
-			r.wrong(name, 0, "use letters, digits, dot, dash and underscore", "the name of the file %q", name)
+			r.wrong(name, 0, "use letters, digits, dot, dash and underscore", "%q cannot name a file of a bundle", name)
 			return nil
 		}
 		data, err := readFile(fsys, name)

@@ -14,12 +14,9 @@ const (
 
 // settings reads writ.yaml.
 func (r *reader) settings() {
-	if _, ok := r.b.Files[fileSettings]; !ok {
-		r.wrong(fileSettings, 0, "write one: environments: {prod: {mode: enforce}}", "the bundle has no writ.yaml")
-		return
-	}
-	v, ok := r.parse(fileSettings)
+	v, ok := r.docs[fileSettings]
 	if !ok {
+		r.wrong(fileSettings, 0, "write one: environments: {prod: {mode: enforce}}", "the bundle has no writ.yaml")
 		return
 	}
 	get := v.fields(fileSettings, 1, "environments!", "retention", "change_approvers!", "groups!")
@@ -35,7 +32,7 @@ func (r *reader) settings() {
 func (r *reader) environments(v value) {
 	for _, m := range v.members("environments") {
 		if !gov.ValidName(m.key) || gov.Environment(m.key) == gov.OrgLedger {
-			r.wrong(m.file, m.line, nameRemedy+", and not org", "the environment's name %q", m.key)
+			r.wrong(m.file, m.line, nameRemedy+", and not org", "%q cannot name an environment", m.key)
 			continue
 		}
 		get := m.fields("environment "+m.key, m.line, "mode!")
@@ -53,7 +50,7 @@ const nameRemedy = "use lower-case letters, digits, dot, dash and underscore, 12
 func (r *reader) groups(v value) {
 	for _, m := range v.members("groups") {
 		if !gov.ValidName(m.key) {
-			r.wrong(m.file, m.line, nameRemedy, "the group's name %q", m.key)
+			r.wrong(m.file, m.line, nameRemedy, "%q cannot name a group", m.key)
 			continue
 		}
 		get := m.fields("group "+m.key, m.line, "description!", "members")

@@ -28,12 +28,13 @@ const (
 // ReadTar reads a tar archive of a bundle into memory. It refuses whatever is not a plain file or directory, names that
 // leave the bundle or come twice, and more than 2000 files, 1 MiB in a file or 8 MiB in all.
 func ReadTar(r io.Reader) (fs.FS, error) {
-	tr := tar.NewReader(io.LimitReader(r, tarBytesMax))
+	end := &tail{r: io.LimitReader(r, tarBytesMax)}
+	tr := tar.NewReader(end)
 	files, seen, total := map[string][]byte{}, map[string]bool{}, 0
 	for range headersMax {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
-			return fileSystem(files)
+			return fileSystem(files, end)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read archive: %w", err)
@@ -57,12 +58,33 @@ func ReadTar(r io.Reader) (fs.FS, error) {
 	return nil, fmt.Errorf("archive has more than %d entries", headersMax)
 }
 
-func fileSystem(files map[string][]byte) (fs.FS, error) {
+// fileSystem is what was read, if it was all: an archive that was cut between two files would otherwise be a bundle that
+// lacks policies.
+func fileSystem(files map[string][]byte, end *tail) (fs.FS, error) {
+	if end.last != [2 * tarBlock]byte{} || end.n < int64(len(end.last)) {
+		return nil, errors.New("read archive: it has no end marker, so it was cut or is too large")
+	}
 	m, err := newMemory(files)
 	if err != nil {
 		return nil, fmt.Errorf("read archive: %w", err)
 	}
 	return m, nil
+}
+
+// tail remembers the last two blocks that were read; those that end an archive are zero.
+type tail struct {
+	r    io.Reader
+	n    int64
+	last [2 * tarBlock]byte
+}
+
+func (t *tail) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.n += int64(n)
+	fresh := p[max(0, n-len(t.last)):n]
+	copy(t.last[:], t.last[len(fresh):])
+	copy(t.last[len(t.last)-len(fresh):], fresh)
+	return n, err
 }
 
 // entryName checks the kind and the name of an entry, and gives the name in the form that fs.FS uses.
@@ -76,10 +98,10 @@ func entryName(h *tar.Header, seen map[string]bool) (string, error) {
 	}
 	name := strings.TrimPrefix(h.Name, "./")
 	if h.Typeflag == tar.TypeDir {
-		name = strings.TrimSuffix(name, "/")
-		if name == "" || name == "." {
+		if h.Name == "." || h.Name == "./" {
 			return ".", nil
 		}
+		name = strings.TrimSuffix(name, "/")
 	}
 	if !fs.ValidPath(name) || name == "." || strings.ContainsAny(name, "\\\x00") {
 		return "", fmt.Errorf("archive entry %q has a name outside of the bundle", h.Name)

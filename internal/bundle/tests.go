@@ -20,15 +20,11 @@ func reasonCodes() []gov.ReasonCode {
 // tests reads tests/*.yaml; everything else has been read and indexed.
 func (r *reader) tests() {
 	names := map[string]bool{}
-	for _, file := range slices.Sorted(maps.Keys(r.b.Files)) {
-		if !strings.HasPrefix(file, "tests/") || !strings.HasSuffix(file, ".yaml") {
+	for _, file := range slices.Sorted(maps.Keys(r.docs)) {
+		if !strings.HasPrefix(file, "tests/") {
 			continue
 		}
-		v, ok := r.parse(file)
-		if !ok {
-			continue
-		}
-		for _, item := range v.fields(file, 1, "tests!")("tests").items("tests") {
+		for _, item := range r.docs[file].fields(file, 1, "tests!")("tests").items("tests") {
 			t := r.test(item)
 			if t.Name != "" && names[t.Name] {
 				item.wrong("give each test a name of its own", "the test %q comes twice", t.Name)

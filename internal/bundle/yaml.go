@@ -30,23 +30,25 @@ var (
 	numberRE     = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 )
 
-// parse reads a YAML file as one document of plain nodes: no anchors, aliases or tags of its own. It gives false when there is nothing to
-// read on.
-func (r *reader) parse(file string) (value, bool) {
+// parse reads a YAML file as one document of plain nodes: no anchors, aliases or tags of its own.
+func (r *reader) parse(file string) {
 	dec := yaml.NewDecoder(bytes.NewReader(r.b.Files[file]))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil {
 		r.malformed(file, err)
-		return value{}, false
+		return
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		r.wrong(file, more.Line, "keep one document in a file", "a second document, or something unreadable, follows the first")
-		return value{}, false
+		return
 	}
-	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 || !r.plainNode(file, doc.Content[0], 1) {
-		return value{}, false
+	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+		r.wrong(file, doc.Line, "write its content, or remove the file", "the file has no content")
+		return
 	}
-	return value{r, file, doc.Content[0]}, true
+	if r.plainNode(file, doc.Content[0], 1) {
+		r.docs[file] = value{r, file, doc.Content[0]}
+	}
 }
 
 func (r *reader) malformed(file string, err error) {
@@ -168,7 +170,7 @@ func (v value) fields(what string, line int, known ...string) func(key string) v
 		found[m.key] = m.value
 	}
 	for i, k := range known {
-		if _, ok := found[names[i]]; !ok && names[i] != k {
+		if _, ok := found[names[i]]; !ok && v.isMapping() && names[i] != k {
 			v.r.wrong(v.file, line, fmt.Sprintf("add %s: …", names[i]), "%s has no %s", what, names[i])
 		}
 	}
@@ -179,6 +181,8 @@ func (v value) fields(what string, line int, known ...string) func(key string) v
 		return value{r: v.r, file: v.file}
 	}
 }
+
+func (v value) isMapping() bool { return v.node != nil && v.node.Kind == yaml.MappingNode }
 
 // items gives the elements of a list.
 func (v value) items(what string) []value {
@@ -345,6 +349,10 @@ func (v value) json() any {
 			return nil
 		}
 		return json.Number(n.Value)
+	}
+	// The library takes a number that no double holds for text.
+	if n.Style == 0 && numberRE.MatchString(n.Value) {
+		v.wrong("write a smaller one, or put it in quotes if it is text", "the number %s does not fit a double", n.Value)
 	}
 	return n.Value
 }
