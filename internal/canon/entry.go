@@ -56,12 +56,9 @@ type Draft struct {
 
 // NewDraft encodes an entry but for its place. body is the struct that belongs to kind.
 func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body any) (Draft, error) {
-	if err := kind.fits(body); err != nil {
-		return Draft{}, err
-	}
-	encoded, err := jsonv2.Marshal(body, jsonv2.Deterministic(true))
+	encoded, err := encodeBody(kind, body)
 	if err != nil {
-		return Draft{}, fmt.Errorf("encode body of %s: %w", kind, err)
+		return Draft{}, err
 	}
 	head := make([]byte, 0, 64)
 	head = append(head, `{"v":1,"ledger":`...)
@@ -83,6 +80,23 @@ func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body 
 	}
 	return d, nil
 }
+
+func encodeBody(kind Kind, body any) ([]byte, error) {
+	if d, ok := body.(Decision); ok && kind == KindDecision {
+		return AppendDecision(make([]byte, 0, decisionUsual), d), nil
+	}
+	if err := kind.fits(body); err != nil {
+		return nil, err
+	}
+	encoded, err := jsonv2.Marshal(body, jsonv2.Deterministic(true))
+	if err != nil {
+		return nil, fmt.Errorf("encode body of %s: %w", kind, err)
+	}
+	return encoded, nil
+}
+
+// decisionUsual is how many bytes the body of a decision is made for.
+const decisionUsual = 1024
 
 // Size is how many bytes the entry has once it is placed.
 func (d Draft) Size() int {

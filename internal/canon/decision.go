@@ -1,0 +1,97 @@
+package canon
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// AppendDecision appends the encoding of a decision: what the library makes of the struct, by hand, because every call pays
+// for it. A test holds the two together.
+func AppendDecision(dst []byte, d Decision) []byte {
+	dst = member(dst, `{"agent":`, string(d.Agent))
+	dst = member(dst, `,"credential":`, string(d.Credential))
+	dst = appendPrincipal(append(dst, `,"principal":`...), d.Principal)
+	dst = member(dst, `,"tool":`, string(d.Tool))
+	dst = optional(dst, `,"session":`, string(d.Session))
+	dst = optional(dst, `,"call_id":`, string(d.CallID))
+	dst = optional(dst, `,"trace_id":`, string(d.TraceID))
+	dst = member(dst, `,"mode":`, string(d.Mode))
+	dst = member(dst, `,"outcome":`, string(d.Outcome))
+	dst = optional(dst, `,"would":`, string(d.Would))
+	dst = appendReasons(append(dst, `,"reasons":`...), d.Reasons)
+	dst = appendStrings(append(dst, `,"policies":`...), d.Policies)
+	dst = optional(dst, `,"bundle":`, string(d.Bundle))
+	dst = strconv.AppendInt(append(dst, `,"epoch":`...), d.Epoch, 10)
+	dst = member(dst, `,"judged_at":`, d.JudgedAt)
+	if len(d.Labels) > 0 {
+		dst = appendStrings(append(dst, `,"labels":`...), d.Labels)
+	}
+	if len(d.LabelsAdded) > 0 {
+		dst = appendStrings(append(dst, `,"labels_added":`...), d.LabelsAdded)
+	}
+	dst = optional(dst, `,"earlier":`, string(d.Earlier))
+	return append(appendCommitments(append(dst, `,"commitments":`...), d.Commitments), '}')
+}
+
+func member(dst []byte, name, value string) []byte { return appendString(append(dst, name...), value) }
+
+func optional(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return member(dst, name, value)
+}
+
+func appendPrincipal(dst []byte, p PrincipalRef) []byte {
+	dst = member(dst, `{"type":`, string(p.Type))
+	dst = member(dst, `,"ref":`, p.Ref)
+	dst = member(dst, `,"assurance":`, string(p.Assurance))
+	if len(p.Groups) > 0 {
+		dst = appendStrings(append(dst, `,"groups":`...), p.Groups)
+	}
+	return append(dst, '}')
+}
+
+func appendReasons(dst []byte, reasons []gov.Reason) []byte {
+	dst = append(dst, '[')
+	for i, r := range reasons {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = member(dst, `{"code":`, string(r.Code))
+		dst = optional(dst, `,"policy":`, string(r.Policy))
+		dst = append(member(dst, `,"message":`, r.Message), '}')
+	}
+	return append(dst, ']')
+}
+
+func appendStrings[T ~string](dst []byte, list []T) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, string(s))
+	}
+	return append(dst, ']')
+}
+
+func appendCommitments(dst []byte, m map[Group]Commitment) []byte {
+	var room [4]Group
+	groups := room[:0]
+	for g := range m {
+		groups = append(groups, g)
+	}
+	slices.Sort(groups)
+	dst = append(dst, '{')
+	for i, g := range groups {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(appendString(dst, string(g)), ':')
+		dst = appendString(dst, string(m[g]))
+	}
+	return append(dst, '}')
+}
