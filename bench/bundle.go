@@ -82,17 +82,18 @@ func agentsYAML(tools int) string {
 		names = append(names, toolName(i))
 	}
 	var b strings.Builder
+	b.WriteString("agents:\n")
 	for _, id := range []string{agentID, "retired-agent"} {
-		fmt.Fprintf(&b, `%s:
-  owner: bench@example.com
-  purpose: Generates the load of the benchmark.
-  environments: [%s]
-  runs_as: caller
-  model: example/model-1
-  reads: [nothing]
-  logs: none
-  risk_tier: low
-  tools: [%s]
+		fmt.Fprintf(&b, `  %s:
+    owner: bench@example.com
+    purpose: Generates the load of the benchmark.
+    environments: [%s]
+    runs_as: caller
+    model: example/model-1
+    reads: [nothing]
+    logs: none
+    risk_tier: low
+    tools: [%s]
 `, id, environment, strings.Join(names, ", "))
 	}
 	return b.String()
@@ -100,8 +101,9 @@ func agentsYAML(tools int) string {
 
 func toolsYAML(tools int) string {
 	var b strings.Builder
+	b.WriteString("tools:\n")
 	for i := range tools {
-		fmt.Fprintf(&b, "%s:\n    description: Tool %d of the benchmark.\n    categories: [%s]\n    input_schema:%s",
+		fmt.Fprintf(&b, "  %s:\n    description: Tool %d of the benchmark.\n    categories: [%s]\n    input_schema:%s",
 			toolName(i), i, toolCategory(i), inputSchema)
 	}
 	return b.String()

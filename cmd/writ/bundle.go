@@ -154,7 +154,9 @@ func (c bundleTestCmd) Run(s std) error {
 type bundleSchemaCmd struct{ bundleDir }
 
 // Help gives an example.
-func (bundleSchemaCmd) Help() string { return "Example:\n  writ bundle schema governance/ > writ.cedarschema" }
+func (bundleSchemaCmd) Help() string {
+	return "Example:\n  writ bundle schema governance/ > writ.cedarschema"
+}
 
 // Run prints the schema.
 func (c bundleSchemaCmd) Run(s std) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/writ-dev/writ/internal/app"
@@ -30,6 +31,11 @@ type serveCmd struct {
 	LogLevel      slog.Level    `help:"debug (a line per request), info, warn or error." default:"info" env:"WRIT_LOG_LEVEL"`
 }
 
+const (
+	gcPercent = 400
+	memoryMax = 120 << 20
+)
+
 // Help gives examples.
 func (serveCmd) Help() string {
 	return `Examples:
@@ -46,6 +52,9 @@ func (c serveCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
+	// Decisions leave much garbage and little else: collect it less often than Go does, within a bound.
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryMax)
 	a, err := app.New(ctx, config)
 	if err != nil {
 		return err

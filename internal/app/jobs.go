@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	signEvery   = time.Second
-	indexEvery  = 100 * time.Millisecond
-	refuseEvery = 5 * time.Second
-	lockEvery   = time.Second // how often a node tries to take over a job from another one
-	retryAfter  = time.Second
+	signEvery      = time.Second
+	indexEvery     = 100 * time.Millisecond
+	indexBusy      = 256 // entries in a step
+	indexBusyEvery = time.Second
+	refuseEvery    = 5 * time.Second
+	lockEvery      = time.Second // how often a node tries to take over a job from another one
+	retryAfter     = time.Second
 )
 
 // goRun runs a named job until Stop.
@@ -120,7 +122,7 @@ func (a *App) index(ctx context.Context, l *ledger.Ledger) error {
 	x := ledger.NewIndexer(l)
 	for ctx.Err() == nil {
 		grown := l.Grown()
-		lag, err := x.Step(ctx)
+		taken, lag, err := x.Step(ctx)
 		if err != nil {
 			return err
 		}
@@ -130,11 +132,20 @@ func (a *App) index(ctx context.Context, l *ledger.Ledger) error {
 		select {
 		case <-ctx.Done():
 		case <-grown:
-			sleep(ctx, indexEvery)
+			sleep(ctx, pace(taken))
 		case <-time.After(lockEvery):
 		}
 	}
 	return ctx.Err()
+}
+
+// pace is how long the index waits before the next step: under load longer, so that entries which share a posting share its
+// write, but never so long that the lag is felt.
+func pace(taken int64) time.Duration {
+	if taken > indexBusy {
+		return indexBusyEvery
+	}
+	return indexEvery
 }
 
 // scrub derives a ledger again and records that it agreed, or says loudly that it did not.

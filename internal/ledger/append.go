@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -76,20 +77,36 @@ func (l *Ledger) refuseWaiting() {
 	}
 }
 
-// gather takes what waits, without waiting for more.
+// gather takes what waits. It lets whoever is about to ask finish asking, as long as that brings more, but it never waits:
+// on an idle server the first record is committed at once.
 func (l *Ledger) gather(first *pending) []*pending {
-	batch := []*pending{first}
+	batch := append(make([]*pending, 0, batchUsual), first)
 	bytes := first.Draft.Size()
+	for before := 0; len(batch) > before; {
+		before = len(batch)
+		batch, bytes = l.drain(batch, bytes)
+		if len(batch) >= batchEntriesMax || bytes >= batchBytesMax {
+			break
+		}
+		runtime.Gosched()
+	}
+	return batch
+}
+
+// batchUsual is how many records a batch is made for.
+const batchUsual = 64
+
+func (l *Ledger) drain(batch []*pending, bytes int) ([]*pending, int) {
 	for len(batch) < batchEntriesMax && bytes < batchBytesMax {
 		select {
 		case p := <-l.queue:
 			batch = append(batch, p)
 			bytes += p.Draft.Size()
 		default:
-			return batch
+			return batch, bytes
 		}
 	}
-	return batch
+	return batch, bytes
 }
 
 func (l *Ledger) commit(ctx context.Context, batch []*pending) {

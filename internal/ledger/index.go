@@ -38,10 +38,6 @@ type term struct {
 
 // terms are what the entry can be found by.
 func terms(raw []byte, out []term) ([]term, error) {
-	var e struct {
-		Kind canon.Kind     `json:"kind"`
-		Body canon.Decision `json:"body"`
-	}
 	kind, err := kindOf(raw)
 	if err != nil {
 		return nil, err
@@ -50,23 +46,90 @@ func terms(raw []byte, out []term) ([]term, error) {
 	if kind != canon.KindDecision {
 		return out, nil
 	}
+	if found, ok := scanTerms(raw, out); ok {
+		return found, nil
+	}
+	var e struct {
+		Body canon.Decision `json:"body"`
+	}
 	if err := jsonv2.Unmarshal(raw, &e); err != nil {
 		return nil, fmt.Errorf("read decision for the index: %w", err)
 	}
-	d := e.Body
+	return decisionTerms(e.Body, out), nil
+}
+
+func decisionTerms(d canon.Decision, out []term) []term {
 	out = append(out,
-		term{DimAgent, string(d.Agent)}, term{DimTool, string(d.Tool)}, term{DimOutcome, string(d.Outcome)},
-		term{DimPrincipal, string(d.Principal.Type) + ":" + d.Principal.Ref})
-	if d.Would != "" {
-		out = append(out, term{DimWould, string(d.Would)})
-	}
+		term{DimAgent, string(d.Agent)}, term{DimPrincipal, string(d.Principal.Type) + ":" + d.Principal.Ref},
+		term{DimTool, string(d.Tool)})
 	if d.Session != "" {
 		out = append(out, term{DimSession, string(d.Session)})
+	}
+	out = append(out, term{DimOutcome, string(d.Outcome)})
+	if d.Would != "" {
+		out = append(out, term{DimWould, string(d.Would)})
 	}
 	for _, p := range d.Policies {
 		out = append(out, term{DimPolicy, string(p)})
 	}
-	return out, nil
+	return out
+}
+
+// scanTerms finds the same terms without decoding: the fields of a decision stand in one order. ok is false where a string
+// has an escape, which only decoding reads.
+func scanTerms(raw []byte, out []term) (found []term, ok bool) {
+	s := scanner{rest: string(raw), ok: true}
+	s.skip(`"body":{"agent":`)
+	out = append(out, term{DimAgent, s.text()})
+	s.skip(`"principal":{"type":`)
+	kind := s.text()
+	s.skip(`,"ref":`)
+	out = append(out, term{DimPrincipal, kind + ":" + s.text()})
+	s.skip(`"tool":`)
+	out = append(out, term{DimTool, s.text()})
+	if s.next(`,"session":`) {
+		out = append(out, term{DimSession, s.text()})
+	}
+	s.skip(`"outcome":`)
+	out = append(out, term{DimOutcome, s.text()})
+	if s.next(`,"would":`) {
+		out = append(out, term{DimWould, s.text()})
+	}
+	s.skip(`],"policies":[`)
+	for s.ok && strings.HasPrefix(s.rest, `"`) {
+		out = append(out, term{DimPolicy, s.text()})
+		s.next(",")
+	}
+	return out, s.ok && strings.HasPrefix(s.rest, "]")
+}
+
+// scanner reads an entry from the front.
+type scanner struct {
+	rest string
+	ok   bool
+}
+
+// skip goes behind the next mark. Everything between is taken to be without escapes, or the scan is given up.
+func (s *scanner) skip(mark string) {
+	between, rest, found := strings.Cut(s.rest, mark)
+	s.ok = s.ok && found && !strings.Contains(between, `\`)
+	s.rest = rest
+}
+
+// next goes behind mark if it stands right here.
+func (s *scanner) next(mark string) bool {
+	rest, found := strings.CutPrefix(s.rest, mark)
+	s.rest = rest
+	return found
+}
+
+// text reads a string that stands right here.
+func (s *scanner) text() string {
+	rest, opened := strings.CutPrefix(s.rest, `"`)
+	text, rest, closed := strings.Cut(rest, `"`)
+	s.ok = s.ok && opened && closed && !strings.Contains(text, `\`)
+	s.rest = rest
+	return text
 }
 
 // kindOf reads the kind without decoding: the field stands third, after the version and the ledger.
@@ -137,14 +200,14 @@ const indexStepMax = 4 * SegmentSize
 // NewIndexer makes the indexer of a ledger. The first Step finds out where it stopped.
 func NewIndexer(l *Ledger) *Indexer { return &Indexer{l: l, kept: l.store} }
 
-// Step takes in what was appended since the last one and says how many entries remain.
-func (x *Indexer) Step(ctx context.Context) (lag int64, err error) {
+// Step takes in what was appended since the last one. It says how many entries it took and how many remain.
+func (x *Indexer) Step(ctx context.Context) (taken, lag int64, err error) {
 	if err := x.resume(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	head, err := x.l.store.Head(ctx, x.l.name)
 	if err != nil || head.Size <= x.next {
-		return 0, ignoreNotFound(err)
+		return 0, 0, ignoreNotFound(err)
 	}
 	to := min(head.Size, x.next+indexStepMax)
 	step := row.Index{Ledger: x.l.name, Through: to}
@@ -166,10 +229,10 @@ func (x *Indexer) Step(ctx context.Context) (lag int64, err error) {
 	}
 	if err != nil {
 		x.open = nil // begin again from what is saved
-		return 0, err
+		return 0, 0, err
 	}
-	x.next = to
-	return head.Size - to, nil
+	taken, x.next = to-x.next, to
+	return taken, head.Size - to, nil
 }
 
 func ignoreNotFound(err error) error {

@@ -384,7 +384,7 @@ func step(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
 	x := ledger.NewIndexer(l)
 	for {
-		lag, err := x.Step(t.Context())
+		_, lag, err := x.Step(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

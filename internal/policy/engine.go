@@ -45,6 +45,7 @@ type tool struct {
 	*bundle.Tool
 	shape   shape
 	input   *jsonschema.Schema
+	fit     *fit // nil: the schema needs the library
 	places  map[gov.Environment]*place
 	agents  map[gov.AgentID]bool // that have it on their allowlist
 	action  types.Entity
@@ -56,6 +57,7 @@ type place struct {
 	server      types.Entity
 	environment types.Entity
 	rules       index
+	reads       reads // of all these rules
 }
 
 // index has the rules that can match, by the principal that their scope names.
@@ -102,7 +104,7 @@ func (e *Engine) readTools() (problems bundle.Problems) {
 		if err != nil {
 			problems = append(problems, bundle.Problem{File: t.File, Line: t.Line, What: fmt.Sprintf("input_schema of %s: %v", t.Name, err), Remedy: "write a JSON Schema (2020-12)"})
 		}
-		t.input = schema
+		t.input, t.fit = schema, fitOf(t.InputSchema)
 		e.tools[t.Name], shapes[t.Name] = t, t.shape
 	}
 	for i := range e.bundle.Agents {

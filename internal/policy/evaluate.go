@@ -162,6 +162,9 @@ func (j *judgement) enforced() Verdict {
 
 // checkInput validates the input against the tool's JSON Schema.
 func (j *judgement) checkInput() (Verdict, bool) {
+	if j.tool.fit != nil && j.tool.fit.fits(j.call.Input) {
+		return Verdict{}, false
+	}
 	err := j.tool.input.Validate(j.call.Input)
 	if err == nil {
 		return Verdict{}, false
@@ -319,7 +322,7 @@ func (j *judgement) ask() fired {
 		principal: types.Entity{UID: principal, Parents: types.NewEntityUIDSet(parents...)},
 		action:    j.tool.action, server: place.server, environment: place.environment,
 	}
-	request := cedar.Request{Principal: principal, Action: j.tool.action.UID, Resource: place.server.UID, Context: j.context()}
+	request := cedar.Request{Principal: principal, Action: j.tool.action.UID, Resource: place.server.UID, Context: j.context(&place.reads)}
 	_, diagnostic := cedar.Authorize(candidates(rules), got, request)
 	f := sortOut(rules, diagnostic)
 	if len(f.hard)+len(f.gates) > 0 {
@@ -381,18 +384,29 @@ func (j *judgement) groups() []gov.GroupID {
 	return slices.Compact(all)
 }
 
-// context is what policies read as context.
-func (j *judgement) context() types.Record {
-	var c converter
-	input := c.record(j.tool.shape, j.call.Input, "")
-	return types.NewRecord(types.RecordMap{
-		"agent":           uid(typeAgent, string(j.call.Agent)),
-		"input":           input,
-		"session":         types.NewRecord(types.RecordMap{"labels": strs(j.state.Labels)}),
-		"assurance":       types.String(j.call.Assurance),
-		"time":            types.NewDatetime(j.state.Time),
-		"unrepresentable": strs(c.left),
-	})
+// context is what policies read as context: of all that they may read, what some rule for this tool does read. The others
+// cannot tell the difference, and a Cedar record is dear to make.
+func (j *judgement) context(r *reads) types.Record {
+	m := make(types.RecordMap, len(r.context))
+	reads := func(name string) bool { return r.everything || r.context[name] }
+	if reads("agent") {
+		m["agent"] = uid(typeAgent, string(j.call.Agent))
+	}
+	if reads("session") {
+		m["session"] = types.NewRecord(types.RecordMap{"labels": strs(j.state.Labels)})
+	}
+	if reads("assurance") {
+		m["assurance"] = types.String(j.call.Assurance)
+	}
+	if reads("time") {
+		m["time"] = types.NewDatetime(j.state.Time)
+	}
+	if reads("input") || reads("unrepresentable") {
+		var c converter
+		m["input"] = c.record(j.tool.shape, r.of(j.call.Input), "")
+		m["unrepresentable"] = strs(c.left)
+	}
+	return types.NewRecord(m)
 }
 
 func strs[T ~string](list []T) types.Set {

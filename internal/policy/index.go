@@ -29,19 +29,23 @@ func (e *Engine) buildIndex() {
 				environment: environment,
 				server:      types.Entity{UID: uid(typeServer, t.Name.Server()), Parents: types.NewEntityUIDSet(environment.UID)},
 				rules:       index{named: map[types.EntityUID][]*rule{}},
+				reads:       newReads(),
 			}
 			for _, r := range e.policies {
-				p.rules.add(r, t, p)
+				if p.rules.add(r, t, p) {
+					p.reads.look(r)
+				}
 			}
 			t.places[env.Name] = p
 		}
 	}
 }
 
-func (x *index) add(r *rule, t *tool, p *place) {
+// add files a rule under what its scope names, unless it can never match.
+func (x *index) add(r *rule, t *tool, p *place) bool {
 	scope := internalAST(r.policy)
 	if !within(scope.Action, t.action) || !within(scope.Resource, p.server) {
-		return
+		return false
 	}
 	switch s := scope.Principal.(type) {
 	case ast.ScopeTypeEq:
@@ -53,6 +57,7 @@ func (x *index) add(r *rule, t *tool, p *place) {
 	default:
 		x.any = append(x.any, r)
 	}
+	return true
 }
 
 // within says whether a scope can match an entity, of which the parents have no parents of their own.
