@@ -37,6 +37,7 @@ func layers() map[string]layer {
 		"internal/witness":  {3, nil},
 		"internal/api":      {4, nil},
 		"internal/app":      {5, nil},
+		"examples":          {0, nil},
 		"cmd/writ":          {6, nil},
 		"sdk/go":            {0, nil},
 	}
@@ -76,7 +77,7 @@ func packages(t *testing.T) []source {
 	t.Helper()
 	byDir := map[string]*source{}
 	set := token.NewFileSet()
-	for _, root := range []string{"internal", "cmd", "sdk"} {
+	for _, root := range []string{"internal", "cmd", "sdk", "examples"} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err

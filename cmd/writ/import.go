@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing/fstest"
 
 	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/bundle"
@@ -52,11 +51,9 @@ recorded. The proposed bundle allows what was used and nothing else.`
 
 // tally counts what came of the calls.
 type tally struct {
-	mu       sync.Mutex
-	calls    map[[3]string]int // category, outcome, would
-	decided  atomic.Int64
-	failures int
-	first    error
+	mu      sync.Mutex
+	calls   map[[3]string]int // category, outcome, would
+	decided atomic.Int64
 }
 
 // Run imports.
@@ -160,7 +157,7 @@ func (c importTracesCmd) drive(ctx context.Context, s std, r remote, runs []trac
 	}
 	clients := map[string]*writ.Client{}
 	for _, agent := range slices.Sorted(maps.Keys(usage.Agents)) {
-		if clients[agent], err = agentClient(ctx, r, trace.Environment, agent); err != nil {
+		if clients[agent], err = principalClient(ctx, r, agent, "runs_as"); err != nil {
 			return err
 		}
 	}
@@ -179,9 +176,9 @@ func (c importTracesCmd) drive(ctx context.Context, s std, r remote, runs []trac
 	})
 }
 
-// agentClient issues a key for an agent and gives the client that uses it.
-func agentClient(ctx context.Context, r remote, environment, agent string) (*writ.Client, error) {
-	body, err := json.Marshal(map[string]any{"agent": agent, "environment": environment, "note": "issued by writ"})
+// principalClient issues a key for an agent, for a principal as writ key issue takes it, and gives the client that uses it.
+func principalClient(ctx context.Context, r remote, agent, principal string) (*writ.Client, error) {
+	body, err := json.Marshal(map[string]any{"agent": agent, "environment": trace.Environment, "principal": principal, "note": "issued by writ"})
 	if err != nil {
 		return nil, err
 	}
@@ -257,11 +254,7 @@ const sessionBytesMax = 100
 
 // checkFiles reads and compiles a generated bundle.
 func checkFiles(files map[string][]byte) (*bundle.Bundle, error) {
-	fsys := fstest.MapFS{}
-	for name, data := range files {
-		fsys[name] = &fstest.MapFile{Data: data}
-	}
-	b, problems := bundle.Read(fsys)
+	b, problems := bundle.ReadFiles(files)
 	if len(problems) == 0 {
 		_, problems = policy.Compile(b)
 	}

@@ -31,6 +31,15 @@ const (
 // baseRE is what a file of a bundle may be called, so that it means the same on every system.
 var baseRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
+// ReadFiles reads a bundle from its files by path.
+func ReadFiles(files map[string][]byte) (*Bundle, Problems) {
+	m, err := newMemory(files)
+	if err != nil {
+		return nil, Problems{{What: err.Error(), Remedy: "give each file a path of its own"}}
+	}
+	return Read(m)
+}
+
 // Read reads and checks a bundle. Without problems the bundle is consistent in itself; with problems there is no bundle.
 func Read(fsys fs.FS) (*Bundle, Problems) {
 	r := &reader{b: &Bundle{Files: map[string][]byte{}, Retention: Retention{Days: retentionDaysDefault}}, docs: map[string]value{}}

@@ -96,19 +96,24 @@ func typeOf(v any) string {
 // tool must earn the name read_only.
 func guess(tool string) gov.Category {
 	_, name, _ := strings.Cut(strings.ToLower(tool), "/")
+	for _, start := range []string{"get_", "list_", "search_", "view_", "read_", "find_", "show_"} {
+		if strings.HasPrefix(name, start) {
+			return gov.CategoryReadOnly
+		}
+	}
 	for _, rule := range []struct {
 		category gov.Category
 		words    []string
 	}{
 		{gov.CategoryCodeExecution, []string{"run", "exec", "shell", "bash", "python", "eval"}},
 		{gov.CategoryElevatedPrivilege, []string{"grant", "permission", "password", "verification", "role", "login"}},
-		{gov.CategoryMoney, []string{"pay", "refund", "transfer", "purchase", "checkout", "buy", "order_product", "certificate", "book", "balance"}},
+		{gov.CategoryMoney, []string{"pay", "refund", "transfer", "purchase", "checkout", "buy", "order_product", "certificate", "book", "money"}},
 		{gov.CategoryExternalCommunication, []string{"send", "email", "mail", "post", "invite", "message", "browse", "download", "click"}},
 		{gov.CategoryDataDeletion, []string{"delete", "remove", "cancel", "clear"}},
-		{gov.CategoryReadOnly, []string{"get", "list", "search", "view", "read", "find", "show", "check", "calculate", "think", "for_"}},
+		{gov.CategoryReadOnly, []string{"list", "search", "view", "check", "calculate", "think", "_for_"}},
 	} {
 		for _, word := range rule.words {
-			if strings.Contains(name, word) && !(rule.category == gov.CategoryMoney && strings.HasPrefix(name, "get_")) {
+			if strings.Contains(name, word) {
 				return rule.category
 			}
 		}
