@@ -80,6 +80,8 @@ type App struct {
 	running   sync.WaitGroup
 	writers   sync.WaitGroup
 	discovery discovery
+	stopping  sync.Once
+	stopped   error
 }
 
 // New opens the store and builds the server. Nothing runs before Start.
@@ -236,8 +238,14 @@ func (a *App) Keys() Keys { return a.keys }
 // stopMax bounds how long Stop waits for requests under way.
 const stopMax = 10 * time.Second
 
-// Stop answers what is under way, records what was counted, ends every goroutine and closes the store.
+// Stop answers what is under way, records what was counted, ends every goroutine and closes the store. Stopping twice is
+// stopping once.
 func (a *App) Stop() error {
+	a.stopping.Do(func() { a.stopped = a.stop() })
+	return a.stopped
+}
+
+func (a *App) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
 	var err error
