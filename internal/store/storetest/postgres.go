@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
@@ -69,9 +70,16 @@ func (d *Databases) stop() error {
 // Postgres gives the URL of a fresh, empty database, owned by a role that is no superuser.
 func (d *Databases) Postgres(t testing.TB) string {
 	t.Helper()
+	owner, _ := d.PostgresWithSuper(t)
+	return owner
+}
+
+// PostgresWithSuper gives the URLs of a fresh, empty database for its owner, who is no superuser, and for a superuser.
+func (d *Databases) PostgresWithSuper(t testing.TB) (owner, super string) {
+	t.Helper()
 	d.once.Do(func() {
-		if url := os.Getenv(EnvPostgres); url != "" {
-			d.cluster = &Cluster{URL: url}
+		if named := os.Getenv(EnvPostgres); named != "" {
+			d.cluster = &Cluster{URL: named}
 			return
 		}
 		d.cluster, d.err = Start(context.Background())
@@ -80,11 +88,16 @@ func (d *Databases) Postgres(t testing.TB) string {
 		t.Fatalf("no PostgreSQL to test with: %v\ninstall it (apt-get install -y postgresql) or name one in %s", d.err, EnvPostgres)
 	}
 	name := fmt.Sprintf("writ_%d_%d", os.Getpid(), d.made.Add(1))
-	url, err := d.cluster.Create(context.Background(), name)
+	owner, err := d.cluster.Create(context.Background(), name)
 	if err != nil {
 		t.Fatalf("create database: %v", err)
 	}
-	return url
+	at, err := url.Parse(d.cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at.Path = "/" + name
+	return owner, at.String()
 }
 
 // Create makes a database with an owner of its own name and gives its URL as that owner.
