@@ -91,12 +91,3 @@ func NewWitnessVerifier(vkey string) (note.Verifier, error) {
 	}
 	return v, nil
 }
-
-// SignatureLines are the lines of a note behind its text, each with its newline.
-func SignatureLines(msg []byte) []string {
-	_, sigs, ok := strings.Cut(string(msg), "\n\n")
-	if !ok {
-		return nil
-	}
-	return strings.SplitAfter(strings.TrimSuffix(sigs, "\n"), "\n")
-}

@@ -15,6 +15,9 @@ type TileRef struct {
 	Width   int // 1 to TileWidth; less than TileWidth for a partial one
 }
 
+// levelMax is the highest tile level that C2SP tlog-tiles has.
+const levelMax = 63
+
 // ParseTilePath reads what follows the ledger's prefix: tile/L/N, tile/L/N.p/W, tile/entries/N, tile/entries/N.p/W, with N
 // in groups of three digits (x001/234).
 func ParseTilePath(path string) (TileRef, error) {
@@ -27,7 +30,7 @@ func ParseTilePath(path string) (TileRef, error) {
 		rest, entries = "0/"+data, true
 	}
 	t, err := tlog.ParseTilePath(fmt.Sprintf("tile/%d/%s", TileHeight, rest))
-	if err != nil || t.L < 0 {
+	if err != nil || t.L < 0 || t.L > levelMax {
 		return TileRef{}, fmt.Errorf("%q is not the path of a tile", path)
 	}
 	return TileRef{Entries: entries, Level: t.L, Index: t.N, Width: t.W}, nil

@@ -1,0 +1,227 @@
+package canon_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew; look at the difference before committing it")
+
+// bodies are one full body of every kind.
+func bodies() map[canon.Kind]any {
+	n, cost := int64(12), int64(12300)
+	commitments := map[canon.Group]canon.Commitment{canon.GroupPrincipal: canon.Commitment(strings.Repeat("ab", 32))}
+	return map[canon.Kind]any{
+		canon.KindLedgerOpened:    canon.LedgerOpened{Origin: "example.com/prod", PublicKey: "example.com/prod+00000000+AAAA", Version: "v1"},
+		canon.KindBundleActivated: canon.BundleActivated{Bundle: "sha256:aa", Previous: "sha256:bb", How: "bootstrap", Commit: "c0ffee", Branch: "main"},
+		canon.KindCredentialIssued: canon.CredentialIssued{
+			Credential: "k1", Role: "agent", Agent: "bot", Principal: canon.PrincipalRule{Rule: "fixed", Type: gov.PrincipalUser, ID: "p_x"},
+			SecretHash: strings.Repeat("00", 32), ExpiresAt: "2027-01-01T00:00:00.000000Z", Note: "for <canary> & co", Commitments: commitments,
+		},
+		canon.KindCredentialRevoked: canon.CredentialRevoked{Credential: "k1", Reason: "laptop lost"},
+		canon.KindDecision:          decisionBody(),
+		canon.KindResult: canon.Result{
+			Decision: "dec_x", Credential: "k1", Status: gov.ResultFailed, DurationMS: &n,
+			Usage: &canon.Usage{Model: "m", InputTokens: 1, OutputTokens: 2, CostMicroUSD: &cost}, OutputBytes: 7, Commitments: commitments,
+		},
+		canon.KindRefusals:    canon.Refusals{From: "2026-11-23T14:03:00.000000Z", Counts: []canon.Refusal{{Caller: "net_x", Code: gov.CodeUnauthenticated, Route: "POST /v1/decisions", Count: 3}}},
+		canon.KindHeartbeat:   canon.Heartbeat{Node: "n1"},
+		canon.KindRecorderGap: canon.RecorderGap{From: "2026-11-23T14:03:00.000000Z", To: "2026-11-23T15:03:00.000000Z"},
+		canon.KindScrub:       canon.Scrub{Size: 5, Root: strings.Repeat("00", 32), Millis: 3},
+		canon.KindErasure:     canon.Erasure{Entry: "dec_x", Groups: []canon.Group{canon.GroupInput}, Reason: "asked for"},
+	}
+}
+
+func place(t testing.TB, kind canon.Kind, body any) []byte {
+	t.Helper()
+	d, err := canon.NewDraft("prod", kind, canon.Nonce{1, 2, 3}, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := canon.NewPlacer().Append(nil, d, 77, time.Date(2026, 11, 23, 14, 3, 0, 5000, time.UTC))
+	if len(raw) != d.Size() {
+		t.Errorf("%s: %d bytes, its draft says %d", kind, len(raw), d.Size())
+	}
+	return raw
+}
+
+// TestEveryKindHasItsGoldenFile: the bytes of an entry are hashed, so they never change.
+func TestEveryKindHasItsGoldenFile(t *testing.T) {
+	t.Parallel()
+	all := bodies()
+	for _, kind := range canon.Kinds() {
+		body, ok := all[kind]
+		if !ok {
+			t.Errorf("%s has no body here", kind)
+			continue
+		}
+		raw := place(t, kind, body)
+		name := filepath.Join("testdata", string(kind)+".json")
+		if *update {
+			if err := os.WriteFile(name, raw, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Errorf("%s: %v; write it with -update", kind, err)
+			continue
+		}
+		if diff := cmp.Diff(string(want), string(raw)); diff != "" {
+			t.Errorf("%s: %s", kind, diff)
+		}
+		e, err := canon.Decode(raw)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if index, _, ok := canon.IndexOf(e.ID); !ok || index != 77 || e.Kind != kind {
+			t.Errorf("%s: decoded as %s at %d", kind, e.Kind, index)
+		}
+	}
+}
+
+func TestOnlyTheOneFormIsAnEntry(t *testing.T) {
+	t.Parallel()
+	good := string(place(t, canon.KindHeartbeat, canon.Heartbeat{Node: "n1"}))
+	for name, text := range map[string]string{
+		"white space":         strings.Replace(good, `,"kind"`, `, "kind"`, 1),
+		"another order":       strings.Replace(good, `{"v":1,"ledger":"prod"`, `{"ledger":"prod","v":1`, 1),
+		"an unknown field":    strings.Replace(good, `{"v":1`, `{"v":1,"w":1`, 1),
+		"a field twice":       strings.Replace(good, `"ledger":"prod"`, `"ledger":"prod","ledger":"prod"`, 1),
+		"another version":     strings.Replace(good, `"v":1`, `"v":2`, 1),
+		"an unknown kind":     strings.Replace(good, "heartbeat", "heartbeet", 1),
+		"another kind's body": strings.Replace(good, `{"node":"n1"}`, `{"reason":"x"}`, 1),
+		"more in the body":    strings.Replace(good, `{"node":"n1"}`, `{"node":"n1","x":1}`, 1),
+		"an escape":           strings.Replace(good, `"n1"`, `"\u006e1"`, 1),
+		"an id of a decision": strings.Replace(good, `"ent_`, `"dec_`, 1),
+		"a time in seconds":   strings.Replace(good, ".000005Z", "Z", 1),
+		"a time with offset":  strings.Replace(good, ".000005Z", ".000005+00:00", 1),
+		"a tail":              good + " ",
+		"cut":                 good[:len(good)-1],
+		"nothing":             "",
+	} {
+		if text == good {
+			t.Fatalf("%s changes nothing", name)
+		}
+		if _, err := canon.Decode([]byte(text)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	if _, err := canon.NewDraft("prod", canon.KindHeartbeat, canon.Nonce{}, canon.Actor{}, canon.Scrub{}); err == nil {
+		t.Error("a heartbeat holds a scrub")
+	}
+	if _, err := canon.NewDraft("prod", canon.KindHeartbeat, canon.Nonce{}, canon.Actor{}, canon.Heartbeat{Node: strings.Repeat("x", canon.EntryBytesMax)}); err == nil {
+		t.Error("an entry over the bound is drafted")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for kind, body := range bodies() {
+		f.Add(place(f, kind, body))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := canon.Decode(data)
+		if err != nil {
+			return
+		}
+		if e.V != 1 || len(e.ID) == 0 {
+			t.Fatal("decoded what says nothing")
+		}
+		again, err := canon.Decode(bytes.Clone(data))
+		if err != nil || cmp.Diff(e, again) != "" {
+			t.Fatal("decoding is not a function")
+		}
+	})
+}
+
+func TestIDsSortAsEntriesDo(t *testing.T) {
+	t.Parallel()
+	d, err := canon.NewDraft("prod", canon.KindHeartbeat, canon.Nonce{255, 1}, canon.Actor{Type: "system", ID: "writ"}, canon.Heartbeat{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := canon.NewPlacer()
+	before := gov.EntryID("")
+	for _, index := range []int64{0, 1, 31, 32, 255, 256, 65535, 1 << 20, 1 << 40, 1<<48 - 1} {
+		id := p.ID(d, index)
+		if got, prefix, ok := canon.IndexOf(id); !ok || got != index || prefix != "ent_" {
+			t.Errorf("%s: index %d, not %d", id, got, index)
+		}
+		if id <= before {
+			t.Errorf("%s does not sort behind %s", id, before)
+		}
+		before = id
+	}
+	for _, id := range []gov.EntryID{"", "ent_", "ent_ZZZZZZZZZZZZZZZZZZZZZZZZZZ", gov.EntryID("ent_" + strings.Repeat("u", 26)), before + "0"} {
+		if _, _, ok := canon.IndexOf(id); ok {
+			t.Errorf("%q is taken for an id", id)
+		}
+	}
+}
+
+func TestPayloadsAreHeldToTheirCommitments(t *testing.T) {
+	t.Parallel()
+	value := canon.AppendValue(nil, map[string]any{"card": "4929"})
+	sealed, commitment := canon.Seal(canon.Salt{9}, canon.GroupInput, value)
+	p := canon.Payload{canon.GroupInput: sealed}
+	commitments := map[canon.Group]canon.Commitment{canon.GroupInput: commitment}
+	decoded, err := canon.DecodePayload(p.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(p, decoded); diff != "" {
+		t.Error(diff)
+	}
+	for name, c := range map[string]struct {
+		payload         canon.Payload
+		changed, erased int
+	}{
+		"untouched":     {decoded, 0, 0},
+		"another value": {canon.Payload{canon.GroupInput: {Salt: sealed.Salt, Value: []byte(`{"card":"4930"}`)}}, 1, 0},
+		"another salt":  {canon.Payload{canon.GroupInput: {Salt: strings.Repeat("0", 32), Value: value}}, 1, 0},
+		"no salt":       {canon.Payload{canon.GroupInput: {Value: value}}, 1, 0},
+		"erased":        {canon.Payload{}, 0, 1},
+		"one more":      {canon.Payload{canon.GroupInput: sealed, canon.GroupText: sealed}, 1, 0},
+		"another group": {canon.Payload{canon.GroupText: sealed}, 1, 1},
+	} {
+		changed, erased := c.payload.Check(commitments)
+		if len(changed) != c.changed || len(erased) != c.erased {
+			t.Errorf("%s: changed %v, erased %v", name, changed, erased)
+		}
+	}
+	if _, other := canon.Seal(canon.Salt{9}, canon.GroupOutput, value); other == commitment {
+		t.Error("the group is not in the commitment")
+	}
+}
+
+func TestFramesComeApartAsTheyWerePutTogether(t *testing.T) {
+	t.Parallel()
+	data := canon.AppendFramed(canon.AppendFramed(nil, []byte("one")), nil)
+	first, rest, err := canon.SplitFramed(data)
+	if err != nil || string(first) != "one" || len(rest) != 2 {
+		t.Errorf("%q, %q, %v", first, rest, err)
+	}
+	for _, cut := range []int{1, 2, 4} {
+		if _, _, err := canon.SplitFramed(data[:cut]); err == nil {
+			t.Errorf("%d bytes of it are taken", cut)
+		}
+	}
+	payloads := canon.AppendFramedPayload(nil, []byte("payload"))
+	if part, rest, err := canon.SplitFramedPayload(payloads); err != nil || string(part) != "payload" || len(rest) != 0 {
+		t.Errorf("%q, %q, %v", part, rest, err)
+	}
+	if _, _, err := canon.SplitFramedPayload(payloads[:6]); err == nil {
+		t.Error("a cut payload is taken")
+	}
+}
