@@ -337,7 +337,14 @@ func (v value) json() any {
 			out = append(out, item.json())
 		}
 		return out
+	default:
+		return v.scalar()
 	}
+}
+
+// scalar gives the value of a node that holds no others.
+func (v value) scalar() any {
+	n := v.node
 	switch n.ShortTag() {
 	case "!!null":
 		return nil

@@ -38,8 +38,9 @@ func (k Kind) ChangesControl() bool {
 	switch k {
 	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (k Kind) idPrefix() string {
@@ -52,8 +53,9 @@ func (k Kind) idPrefix() string {
 		return "cre_"
 	case KindBundleActivated:
 		return "act_"
+	default:
+		return "ent_"
 	}
-	return "ent_"
 }
 
 // newBody is a pointer to an empty body of the kind.

@@ -126,8 +126,9 @@ func (q *resolution) settle() (gov.Principal, gov.Assurance, error) {
 	case state.RuleVerified:
 		return gov.Principal{}, "", refuseAt(gov.CodeForbidden, pathToken, CausePrincipalMissing,
 			"the call must prove the principal it is made for: send the principal's own token as on_behalf_of_token")
+	default:
+		return gov.Principal{}, "", refuse(gov.CodeForbidden, CauseRule, "the credential does not say for whom it may call; issue a new one (writ key issue)")
 	}
-	return gov.Principal{}, "", refuse(gov.CodeForbidden, CauseRule, "the credential does not say for whom it may call; issue a new one (writ key issue)")
 }
 
 // agreed gives p unless the call claims another.

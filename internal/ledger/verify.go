@@ -184,8 +184,9 @@ func CommitmentsOf(e canon.Entry) (map[canon.Group]canon.Commitment, error) {
 	case canon.KindCredentialIssued:
 		c, err := canon.Body[canon.CredentialIssued](e)
 		return c.Commitments, err
+	default:
+		return nil, nil
 	}
-	return nil, nil
 }
 
 func (v *verifier) node(ctx context.Context, n row.Node) error {

@@ -43,13 +43,12 @@ type rule struct {
 // tool is a tool ready to be judged.
 type tool struct {
 	*bundle.Tool
-	shape   shape
-	input   *jsonschema.Schema
-	fit     *fit // nil: the schema needs the library
-	places  map[gov.Environment]*place
-	agents  map[gov.AgentID]bool // that have it on their allowlist
-	action  types.Entity
-	request cedar.Request
+	shape  shape
+	input  *jsonschema.Schema
+	fit    *fit // nil: the schema needs the library
+	places map[gov.Environment]*place
+	agents map[gov.AgentID]bool // that have it on their allowlist
+	action types.Entity
 }
 
 // place is a tool in an environment: the entities of a request, and the rules that can match it.

@@ -323,12 +323,12 @@ func (j *judgement) ask() fired {
 		action:    j.tool.action, server: place.server, environment: place.environment,
 	}
 	request := cedar.Request{Principal: principal, Action: j.tool.action.UID, Resource: place.server.UID, Context: j.context(&place.reads)}
-	_, diagnostic := cedar.Authorize(candidates(rules), got, request)
+	_, diagnostic := cedar.Authorize(rules, got, request)
 	f := sortOut(rules, diagnostic)
 	if len(f.hard)+len(f.gates) > 0 {
 		// Cedar names only the forbids when there are any: ask for the permits apart.
 		rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.forbid })
-		_, diagnostic = cedar.Authorize(candidates(rules), got, request)
+		_, diagnostic = cedar.Authorize(rules, got, request)
 		f.permits = sortOut(rules, diagnostic).permits
 	}
 	return f

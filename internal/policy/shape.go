@@ -231,6 +231,7 @@ func number(k kind, literal string) types.Value {
 			return nil
 		}
 		return d
+	default:
+		return nil
 	}
-	return nil
 }

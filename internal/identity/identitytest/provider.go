@@ -139,8 +139,9 @@ func newKey(alg jose.SignatureAlgorithm) (crypto.Signer, error) {
 	case jose.EdDSA:
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
+	default:
+		return rsa.GenerateKey(rand.Reader, 2048)
 	}
-	return rsa.GenerateKey(rand.Reader, 2048)
 }
 
 // Register lets a client ask for tokens about subject, for an audience and with further claims.
