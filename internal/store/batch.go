@@ -18,6 +18,9 @@ const (
 
 // Batches gives the batches that hold entries of [from, to), ascending, at most countMax of them.
 func (s *Store) Batches(ctx context.Context, ledger gov.Environment, from, to int64, countMax int) ([]row.Batch, error) {
+	if from >= to {
+		return nil, nil
+	}
 	return collect(ctx, s.read, "read entries", func(scan func(...any) error) (row.Batch, error) {
 		b := row.Batch{Ledger: ledger}
 		var at int64
@@ -27,7 +30,8 @@ func (s *Store) Batches(ctx context.Context, ledger gov.Environment, from, to in
 	}, sqlBatches, string(ledger), from, to, countMax)
 }
 
-// IndexAt is the index of the first entry whose time is at or after at, or the size of the ledger.
+// IndexAt is the index of the first entry whose time is at or after at, or the size of the ledger. A ledger that does not
+// exist is gov.CodeNotFound.
 func (s *Store) IndexAt(ctx context.Context, ledger gov.Environment, at time.Time) (int64, error) {
 	scan := func(scan func(...any) error) (int64, error) {
 		var first int64

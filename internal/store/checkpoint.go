@@ -15,7 +15,8 @@ const (
 	sqlCheckpoints    = `SELECT size, at, note FROM checkpoint WHERE ledger = $1 ORDER BY hour DESC LIMIT $2`
 	sqlNewestSize     = `SELECT size FROM checkpoint WHERE ledger = $1 ORDER BY hour DESC LIMIT 1`
 	sqlSaveCheckpoint = `INSERT INTO checkpoint (ledger, hour, size, at, note) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (ledger, hour) DO UPDATE SET size = excluded.size, at = excluded.at, note = excluded.note`
+		ON CONFLICT (ledger, hour) DO UPDATE SET size = excluded.size, at = excluded.at, note = excluded.note
+		WHERE checkpoint.size <= excluded.size`
 )
 
 // SaveCheckpoint keeps a checkpoint; it takes the place of an earlier one of the same hour. One of a smaller tree than the
@@ -28,13 +29,24 @@ func (s *Store) SaveCheckpoint(ctx context.Context, c row.Checkpoint) error {
 			return err
 		}
 		if size > c.Size {
-			return &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf("a checkpoint of %d entries is kept; one of %d is older", size, c.Size)}
+			return smaller(c)
 		}
 		hour := c.At.UTC().Truncate(time.Hour).Unix()
-		_, err = tx.ExecContext(ctx, sqlSaveCheckpoint, string(c.Ledger), hour, c.Size, micros(c.At), c.Note)
-		return err
+		saved, err := tx.ExecContext(ctx, sqlSaveCheckpoint, string(c.Ledger), hour, c.Size, micros(c.At), c.Note)
+		if err != nil {
+			return err
+		}
+		// Another node may have saved a larger one since the look above.
+		if n, err := saved.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, smaller(c))
+		}
+		return nil
 	})
 	return unavailable("save checkpoint", err)
+}
+
+func smaller(c row.Checkpoint) error {
+	return &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf("a checkpoint of more than %d entries is kept", c.Size)}
 }
 
 // Checkpoint gives the newest.

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,10 +16,31 @@ import (
 )
 
 const (
-	writersMax     = 8 // connections of the append path: one per ledger that is busy
+	writersMax     = 8                // connections of the append path: one per ledger that is busy
+	appendMax      = 15 * time.Second // of one append, its wait for the head included
+	connectMax     = 5 * time.Second
 	rollbackMax    = 2 * time.Second
 	migrationsLock = 0x77726974 // "writ": the advisory lock of migrations
 )
+
+// writerSettings are those of every connection that writes. A node that hangs or is cut off while it holds a head would stop
+// the whole cluster: the server takes the head from it.
+func writerSettings() map[string]string {
+	return map[string]string{
+		"synchronous_commit":                  "on",
+		"lock_timeout":                        "10s",
+		"idle_in_transaction_session_timeout": "10s",
+		"tcp_keepalives_idle":                 "10",
+		"tcp_keepalives_interval":             "5",
+		"tcp_keepalives_count":                "3",
+	}
+}
+
+// readerSettings are those of every connection that reads. Generic plans are bad for a window of time: measured, 28 ms
+// against 1.
+func readerSettings() map[string]string {
+	return map[string]string{"plan_cache_mode": "force_custom_plan", "default_transaction_read_only": "on"}
+}
 
 // postgresDriver is one node's hold on a cluster's database.
 type postgresDriver struct {
@@ -31,18 +51,14 @@ type postgresDriver struct {
 
 // OpenPostgres opens a database as one node of a cluster. It refuses a server whose settings can lose what was committed.
 func OpenPostgres(ctx context.Context, url string) (*Store, error) {
-	writers, err := pool(ctx, url, writersMax, map[string]string{"synchronous_commit": "on", "lock_timeout": "10s"})
+	writers, err := pool(ctx, url, writersMax, writerSettings(), checkServer)
 	if err != nil {
 		return nil, err
 	}
 	d := &postgresDriver{writers: writers, other: stdlib.OpenDBFromPool(writers)}
-	err = checkServer(ctx, writers)
+	err = migratePostgres(ctx, writers)
 	if err == nil {
-		err = migratePostgres(ctx, writers)
-	}
-	if err == nil {
-		// Generic plans are bad for a window of time: measured, 28 ms against 1.
-		d.readers, err = pool(ctx, url, readersMax, map[string]string{"plan_cache_mode": "force_custom_plan", "default_transaction_read_only": "on"})
+		d.readers, err = pool(ctx, url, readersMax, readerSettings(), nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.close())
@@ -52,9 +68,18 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 
 // OpenPostgresReadOnly opens a database for reading.
 func OpenPostgresReadOnly(ctx context.Context, url string) (*Store, error) {
-	readers, err := pool(ctx, url, readersMax, map[string]string{"plan_cache_mode": "force_custom_plan", "default_transaction_read_only": "on"})
+	readers, err := pool(ctx, url, readersMax, readerSettings(), nil)
 	if err != nil {
 		return nil, err
+	}
+	version := 0
+	err = readers.QueryRow(ctx, sqlVersion).Scan(&version)
+	if err == nil {
+		err = checkVersion("postgres", version)
+	}
+	if err != nil {
+		readers.Close()
+		return nil, fmt.Errorf("open the ledger's database: %w", err)
 	}
 	return &Store{read: stdlib.OpenDBFromPool(readers), driver: readOnlyPool{readers: readers}}, nil
 }
@@ -70,12 +95,15 @@ func (p readOnlyPool) close() error {
 	return nil
 }
 
-func pool(ctx context.Context, url string, connsMax int32, settings map[string]string) (*pgxpool.Pool, error) {
+// pool opens a pool each of whose connections has the settings and passed the check, after a failover to another server too.
+func pool(ctx context.Context, url string, connsMax int32, settings map[string]string, checkConn func(context.Context, *pgx.Conn) error) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("database: %q is not like postgres://user@host/name", redactURL(url))
+		return nil, errors.New("the database's address is not like postgres://user@host/name") // it may hold a password
 	}
 	config.MaxConns = connsMax
+	config.ConnConfig.ConnectTimeout = connectMax
+	config.AfterConnect = checkConn
 	for name, value := range settings {
 		config.ConnConfig.RuntimeParams[name] = value
 	}
@@ -85,33 +113,23 @@ func pool(ctx context.Context, url string, connsMax int32, settings map[string]s
 	}
 	if err := p.Ping(ctx); err != nil {
 		p.Close()
-		return nil, fmt.Errorf("the database does not answer: %w", err)
+		return nil, fmt.Errorf("open the ledger's database: %w", err)
 	}
 	return p, nil
 }
 
-// redactURL leaves the password out.
-func redactURL(url string) string {
-	before, host, ok := strings.Cut(url, "@")
-	if !ok {
-		return url
-	}
-	scheme, _, _ := strings.Cut(before, "://")
-	return scheme + "://…@" + host
-}
-
 // checkServer refuses settings under which a committed entry can be lost.
-func checkServer(ctx context.Context, p *pgxpool.Pool) error {
+func checkServer(ctx context.Context, conn *pgx.Conn) error {
 	for _, want := range []struct{ name, value, remedy string }{
-		{"fsync", "on", "set fsync = on in postgresql.conf and restart"},
+		{"fsync", "on", "set fsync = on in postgresql.conf and reload"},
 		{"full_page_writes", "on", "set full_page_writes = on in postgresql.conf and reload"},
-		{"synchronous_commit", "on", "let this role keep synchronous_commit = on"},
+		{"synchronous_commit", "on", "connect without a proxy that drops the settings of a session"},
 	} {
 		var value string
-		if err := p.QueryRow(ctx, "SELECT current_setting($1)", want.name).Scan(&value); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT current_setting($1)", want.name).Scan(&value); err != nil {
 			return fmt.Errorf("read the setting %s: %w", want.name, err)
 		}
-		if value != want.value && value != "remote_apply" {
+		if value != want.value {
 			return fmt.Errorf("the database runs with %s = %s, under which a committed entry can be lost; %s", want.name, value, want.remedy)
 		}
 	}
@@ -124,11 +142,8 @@ func migratePostgres(ctx context.Context, p *pgxpool.Pool) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationsLock)); err != nil {
 			return fmt.Errorf("migrations: %w", err)
 		}
-		if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)"); err != nil {
-			return fmt.Errorf("migrations: %w", err)
-		}
-		version := 0
-		if err := tx.QueryRow(ctx, "SELECT COALESCE(max(version), 0) FROM schema_version").Scan(&version); err != nil {
+		version, err := versionPostgres(ctx, tx)
+		if err != nil {
 			return fmt.Errorf("migrations: %w", err)
 		}
 		steps, err := pending("postgres", version)
@@ -147,7 +162,23 @@ func migratePostgres(ctx context.Context, p *pgxpool.Pool) error {
 	})
 }
 
+// versionPostgres is the schema's. A role that may not create tables can use a schema that is there.
+func versionPostgres(ctx context.Context, tx pgx.Tx) (version int, err error) {
+	there := false
+	if err := tx.QueryRow(ctx, "SELECT to_regclass('schema_version') IS NOT NULL").Scan(&there); err != nil {
+		return 0, err
+	}
+	if !there {
+		_, err := tx.Exec(ctx, "CREATE TABLE schema_version (version bigint NOT NULL)")
+		return 0, err
+	}
+	err = tx.QueryRow(ctx, sqlVersion).Scan(&version)
+	return version, err
+}
+
 func (d *postgresDriver) append(ctx context.Context, ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) error {
+	ctx, done := context.WithTimeout(ctx, appendMax) // a server that is cut off says nothing
+	defer done()
 	conn, err := d.writers.Acquire(ctx)
 	if err != nil {
 		return unavailable("connect", err)
@@ -169,24 +200,34 @@ func (d *postgresDriver) append(ctx context.Context, ledger gov.Environment, wan
 
 // attemptPostgres does an append in two round trips: begin, lock and look; write and commit.
 func attemptPostgres(ctx context.Context, conn *pgx.Conn, ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) (wrote bool, err error) {
-	found, exists, err := lockAndFind(ctx, conn, ledger, want)
+	found, err := lockAndFind(ctx, conn, ledger, want)
 	if err != nil {
 		return false, unavailable("read under lock", err)
 	}
 	commit, err := fn(found)
+	if err == nil && erase != nil && commit.Batch.Count == 0 {
+		err = errNoEntry
+	}
 	if err != nil || commit.Batch.Count == 0 {
 		return false, err
 	}
+	if erase != nil {
+		if err := erasePostgres(ctx, conn, erase); err != nil {
+			return false, err
+		}
+	}
 	var b pgx.Batch
 	queueCommit(&b, commit)
-	if erase != nil {
-		b.Queue("UPDATE payload SET data = $3 WHERE ledger = $1 AND first = $2", string(ledger), erase.First, erase.Data)
-	}
-	if !exists && commit.Head.Size == 0 {
-		panic("store: a commit without a head")
-	}
 	b.Queue("COMMIT")
 	return true, unavailable("write", conn.SendBatch(ctx, &b).Close())
+}
+
+func erasePostgres(ctx context.Context, conn *pgx.Conn, p *row.Payload) error {
+	done, err := conn.Exec(ctx, "UPDATE payload SET data = $3 WHERE ledger = $1 AND first = $2", string(p.Ledger), p.First, p.Data)
+	if err == nil && done.RowsAffected() == 0 {
+		err = errNoPayload(p)
+	}
+	return unavailable("erase", err)
 }
 
 const (
@@ -198,31 +239,22 @@ const (
 	pgNewHead = "INSERT INTO head (ledger, size, root, edge, epoch, at) VALUES ($1, 0, decode(repeat('00', 32), 'hex'), '', 0, 0) ON CONFLICT DO NOTHING"
 )
 
-// lockAndFind begins a transaction, locks the head and reads what is wanted, each statement seeing what was committed before
-// the lock was had.
-func lockAndFind(ctx context.Context, conn *pgx.Conn, ledger gov.Environment, want row.Want) (found row.Found, exists bool, err error) {
-	found.Head.Ledger = ledger
-	var b pgx.Batch
-	b.Queue("BEGIN")
-	b.Queue(pgLockHead, string(ledger)).QueryRow(func(r pgx.Row) error {
-		exists, err = scanHead(r, ledger, &found.Head)
-		return err
-	})
-	queueFind(&b, ledger, want, &found)
-	if err := conn.SendBatch(ctx, &b).Close(); err != nil || exists {
-		return found, exists, err
+// lockAndFind begins a transaction, locks the head and reads what is wanted. Under READ COMMITTED each statement sees what
+// was committed before the lock was had, whatever the server's default.
+func lockAndFind(ctx context.Context, conn *pgx.Conn, ledger gov.Environment, want row.Want) (found row.Found, err error) {
+	var begin, again pgx.Batch
+	begin.Queue("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+	exists := false
+	queueFind(&begin, ledger, want, &found, &exists)
+	if err := conn.SendBatch(ctx, &begin).Close(); err != nil || exists {
+		return found, err
 	}
 	if _, err := conn.Exec(ctx, pgNewHead, string(ledger)); err != nil {
-		return found, false, err
+		return found, err
 	}
 	found = row.Found{}
-	b = pgx.Batch{}
-	b.Queue(pgLockHead, string(ledger)).QueryRow(func(r pgx.Row) error {
-		exists, err = scanHead(r, ledger, &found.Head)
-		return err
-	})
-	queueFind(&b, ledger, want, &found)
-	return found, exists, conn.SendBatch(ctx, &b).Close()
+	queueFind(&again, ledger, want, &found, &exists)
+	return found, conn.SendBatch(ctx, &again).Close()
 }
 
 func scanHead(r pgx.Row, ledger gov.Environment, into *row.Head) (exists bool, err error) {
@@ -235,53 +267,76 @@ func scanHead(r pgx.Row, ledger gov.Environment, into *row.Head) (exists bool, e
 	if err != nil {
 		return false, err
 	}
+	if size == 0 { // made a moment ago, to be locked
+		*into = row.Head{Ledger: ledger}
+		return true, nil
+	}
 	*into, err = headOf(ledger, size, root, edge, epoch, at)
 	return true, err
 }
 
-func queueFind(b *pgx.Batch, ledger gov.Environment, want row.Want, found *row.Found) {
-	if len(want.Calls) > 0 {
-		keys := make([][]byte, len(want.Calls))
-		for i := range want.Calls {
-			keys[i] = want.Calls[i][:]
-		}
-		b.Queue(pgCalls, string(ledger), keys).Query(func(rows pgx.Rows) error {
-			var key, input []byte
-			var c row.Call
-			_, err := pgx.ForEachRow(rows, []any{&key, &c.Index, &input}, func() error {
-				c.Key, c.Input = row.CallKey(key), [16]byte(input)
-				found.Calls = append(found.Calls, c)
-				return nil
-			})
+func queueFind(b *pgx.Batch, ledger gov.Environment, want row.Want, found *row.Found, exists *bool) {
+	b.Queue(pgLockHead, string(ledger)).QueryRow(func(r pgx.Row) (err error) {
+		*exists, err = scanHead(r, ledger, &found.Head)
+		return err
+	})
+	queueCallsWanted(b, ledger, want.Calls, found)
+	queueSessionsWanted(b, ledger, want.Sessions, found)
+	queueResultsWanted(b, ledger, want.Results, found)
+}
+
+func queueCallsWanted(b *pgx.Batch, ledger gov.Environment, want []row.CallKey, found *row.Found) {
+	if len(want) == 0 {
+		return
+	}
+	keys := make([][]byte, len(want))
+	for i := range want {
+		keys[i] = want[i][:]
+	}
+	b.Queue(pgCalls, string(ledger), keys).Query(func(rows pgx.Rows) error {
+		var key, input []byte
+		var c row.Call
+		_, err := pgx.ForEachRow(rows, []any{&key, &c.Index, &input}, func() error {
+			c.Key, c.Input = row.CallKey(key), [16]byte(input)
+			found.Calls = append(found.Calls, c)
+			return nil
+		})
+		return err
+	})
+}
+
+func queueSessionsWanted(b *pgx.Batch, ledger gov.Environment, want []gov.SessionID, found *row.Found) {
+	if len(want) == 0 {
+		return
+	}
+	ids := make([]string, len(want))
+	for i := range want {
+		ids[i] = string(want[i])
+	}
+	b.Queue(pgSessions, string(ledger), ids).Query(func(rows pgx.Rows) error {
+		var id, labels string
+		var version int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &version, &labels}, func() error {
+			unpacked, err := unpackLabels(labels)
+			found.Sessions = append(found.Sessions, row.Session{ID: gov.SessionID(id), Version: version, Labels: unpacked})
 			return err
 		})
+		return err
+	})
+}
+
+func queueResultsWanted(b *pgx.Batch, ledger gov.Environment, want []int64, found *row.Found) {
+	if len(want) == 0 {
+		return
 	}
-	if len(want.Sessions) > 0 {
-		ids := make([]string, len(want.Sessions))
-		for i := range want.Sessions {
-			ids[i] = string(want.Sessions[i])
-		}
-		b.Queue(pgSessions, string(ledger), ids).Query(func(rows pgx.Rows) error {
-			var id, labels string
-			var version int64
-			_, err := pgx.ForEachRow(rows, []any{&id, &version, &labels}, func() error {
-				unpacked, err := unpackLabels(labels)
-				found.Sessions = append(found.Sessions, row.Session{ID: gov.SessionID(id), Version: version, Labels: unpacked})
-				return err
-			})
-			return err
+	b.Queue(pgResults, string(ledger), want).Query(func(rows pgx.Rows) error {
+		var r row.Result
+		_, err := pgx.ForEachRow(rows, []any{&r.Decision, &r.Index}, func() error {
+			found.Results = append(found.Results, r)
+			return nil
 		})
-	}
-	if len(want.Results) > 0 {
-		b.Queue(pgResults, string(ledger), want.Results).Query(func(rows pgx.Rows) error {
-			var r row.Result
-			_, err := pgx.ForEachRow(rows, []any{&r.Decision, &r.Index}, func() error {
-				found.Results = append(found.Results, r)
-				return nil
-			})
-			return err
-		})
-	}
+		return err
+	})
 }
 
 // queueCommit queues the writes of a commit, each noun in one statement.
@@ -294,10 +349,7 @@ func queueCommit(b *pgx.Batch, m row.Commit) {
 	}
 	queueNodes(b, name, m.Nodes)
 	queueCalls(b, name, m.Calls)
-	for _, s := range m.Sessions {
-		b.Queue("INSERT INTO session (ledger, id, version, labels) VALUES ($1, $2, $3, $4) "+
-			"ON CONFLICT (ledger, id) DO UPDATE SET version = excluded.version, labels = excluded.labels", name, string(s.ID), s.Version, packLabels(s.Labels))
-	}
+	queueSessions(b, name, m.Sessions)
 	for _, c := range m.Changes {
 		b.Queue("INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)", name, c.Epoch, c.Index)
 	}
@@ -310,15 +362,29 @@ func queueCommit(b *pgx.Batch, m row.Commit) {
 }
 
 func queueNodes(b *pgx.Batch, name string, nodes []row.Node) {
-	for _, n := range nodes {
+	for _, n := range nodes { // one for 256 entries
 		b.Queue("INSERT INTO node (ledger, level, idx, hash) VALUES ($1, $2, $3, $4)", name, n.Level, n.Index, n.Hash[:])
 	}
+}
+
+func queueSessions(b *pgx.Batch, name string, sessions []row.Session) {
+	if len(sessions) == 0 {
+		return
+	}
+	sessions = lastOf(sessions, func(s row.Session) gov.SessionID { return s.ID })
+	ids, versions, labels := make([]string, len(sessions)), make([]int64, len(sessions)), make([]string, len(sessions))
+	for i, s := range sessions {
+		ids[i], versions[i], labels[i] = string(s.ID), s.Version, packLabels(s.Labels)
+	}
+	b.Queue("INSERT INTO session (ledger, id, version, labels) SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[]) "+
+		"ON CONFLICT (ledger, id) DO UPDATE SET version = excluded.version, labels = excluded.labels", name, ids, versions, labels)
 }
 
 func queueCalls(b *pgx.Batch, name string, calls []row.Call) {
 	if len(calls) == 0 {
 		return
 	}
+	calls = lastOf(calls, func(c row.Call) row.CallKey { return c.Key })
 	keys, inputs, indexes := make([][]byte, len(calls)), make([][]byte, len(calls)), make([]int64, len(calls))
 	for i := range calls {
 		keys[i], inputs[i], indexes[i] = calls[i].Key[:], calls[i].Input[:], calls[i].Index
@@ -339,6 +405,8 @@ func queueResults(b *pgx.Batch, name string, results []row.Result) {
 }
 
 func (d *postgresDriver) write(ctx context.Context, fn func(*sql.Tx) error) error {
+	ctx, done := context.WithTimeout(ctx, appendMax)
+	defer done()
 	tx, err := d.other.BeginTx(ctx, nil)
 	if err != nil {
 		return err

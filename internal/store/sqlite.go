@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,9 +16,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	sqldriver "github.com/ncruces/go-sqlite3/driver"
-
-	"github.com/writ-dev/writ/internal/gov"
-	"github.com/writ-dev/writ/internal/row"
 )
 
 const (
@@ -30,6 +27,10 @@ const (
 	walPagesMax    = 16_000  // beyond which the log is written back at once
 	maintainEvery  = 250 * time.Millisecond
 	busyMax        = 5 * time.Second
+	holderBytesMax = 64                     // of what the lock file says
+	scrubTries     = 100                    // to empty the log while readers are in the way
+	scrubPause     = 100 * time.Millisecond // between them
+	scrubBusyMax   = 20 * time.Millisecond  // for which one try may hold up the appends
 )
 
 // SQLiteOption changes how a SQLite store is opened.
@@ -50,9 +51,10 @@ type sqliteDriver struct {
 	lock   *os.File
 	other  *sql.DB // what is written beside the append path; its commits need not be durable at once
 
-	mu   sync.Mutex // of everything that writes
-	conn *appendConn
-	jobs sync.Map
+	mu     sync.Mutex // of everything that writes
+	conn   *appendConn
+	toWipe bool // the log may hold erased bytes
+	jobs   sync.Map
 }
 
 // OpenSQLite opens the embedded store in a directory, which it makes if need be. No other process can write to it until
@@ -77,15 +79,28 @@ func OpenSQLite(ctx context.Context, dir string, options ...SQLiteOption) (*Stor
 	return s, nil
 }
 
-// lockDir keeps other processes out.
+// lockDir keeps other processes out. The file names the process that holds it; the lock ends with that process.
 func lockDir(dir string) (*os.File, error) {
 	name := filepath.Join(dir, sqliteLock)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another writ serves %s; stop it first, or give this one its own --data (lock %s)", dir, name), f.Close())
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder := make([]byte, holderBytesMax)
+		n, _ := f.ReadAt(holder, 0) // only to say who it is
+		return nil, errors.Join(fmt.Errorf("another writ serves %s: stop %s first, or give this one its own --data (lock %s)",
+			dir, cmp.Or(strings.TrimSpace(string(holder[:n])), "it"), name), f.Close())
+	}
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(f, "process %d\n", os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w; put --data on a file system that can lock files", name, err), f.Close())
 	}
 	return f, nil
 }
@@ -117,6 +132,9 @@ func (d *sqliteDriver) open(ctx context.Context) (*Store, error) {
 	if err := d.migrate(); err != nil {
 		return nil, err
 	}
+	// A crash may have left erased bytes in the log. If readers are in the way now, maintain does it.
+	_, _, wiped := conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+	d.toWipe = wiped != nil
 	d.other, err = sqldriver.Open(d.dsn, setUp("PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON; PRAGMA wal_autocheckpoint=0;"))
 	if err != nil {
 		return nil, err
@@ -136,24 +154,20 @@ func OpenSQLiteReadOnly(ctx context.Context, dir string) (*Store, error) {
 	if _, err := os.Stat(filepath.Join(dir, sqliteFile)); err != nil {
 		return nil, fmt.Errorf("no store in %s: %w", dir, err)
 	}
-	read, err := sqldriver.Open(sqliteDSN(dir, sqliteConfig{}, ""), setUp("PRAGMA query_only=ON;"))
+	read, err := sqldriver.Open(sqliteDSN(dir, sqliteConfig{}, "&mode=ro"), setUp(fmt.Sprintf("PRAGMA query_only=ON; PRAGMA cache_size=%d;", readCachePages)))
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	read.SetMaxOpenConns(readersMax)
-	if err := read.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), read.Close())
+	version := 0
+	err = read.QueryRowContext(ctx, sqlVersion).Scan(&version)
+	if err == nil {
+		err = checkVersion("sqlite", version)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), read.Close())
 	}
 	return &Store{read: read, driver: readOnly{}}, nil
-}
-
-// appendConn is the connection of the append path with its statements.
-type appendConn struct {
-	*sqlite3.Conn
-	begin, commit, rollback                                              *sqlite3.Stmt
-	head, call, session, result                                          *sqlite3.Stmt
-	putHead, newHead, putBatch, putPayload, setPayload, putNode, putCall *sqlite3.Stmt
-	putSession, putResult, putChange, putBlob                            *sqlite3.Stmt
 }
 
 // connect opens the appender's connection and makes sure of its durability.
@@ -211,7 +225,7 @@ func (d *sqliteDriver) migrate() error {
 	if err := d.conn.Exec("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"); err != nil {
 		return err
 	}
-	stmt, _, err := d.conn.Prepare("SELECT COALESCE(max(version), 0) FROM schema_version")
+	stmt, _, err := d.conn.Prepare(sqlVersion)
 	if err != nil {
 		return err
 	}
@@ -229,221 +243,10 @@ func (d *sqliteDriver) migrate() error {
 	for _, m := range steps {
 		text := fmt.Sprintf("BEGIN IMMEDIATE; %s; INSERT INTO schema_version VALUES (%d); COMMIT;", m.text, m.version)
 		if err := d.conn.Exec(text); err != nil {
-			return errors.Join(fmt.Errorf("migration %s: %w", m.name, err), d.conn.Exec("ROLLBACK"))
+			return fmt.Errorf("migration %s: %w", m.name, err) // closing the connection rolls it back
 		}
 	}
 	return d.conn.prepare()
-}
-
-// prepare makes the statements of the append path.
-func (c *appendConn) prepare() error {
-	for _, p := range []struct {
-		stmt **sqlite3.Stmt
-		text string
-	}{
-		{&c.begin, "BEGIN IMMEDIATE"}, {&c.commit, "COMMIT"}, {&c.rollback, "ROLLBACK"},
-		{&c.head, sqlHead}, {&c.call, sqlCall}, {&c.session, sqlSession}, {&c.result, sqlResult},
-		{&c.newHead, "INSERT INTO head (ledger, size, root, edge, epoch, at) VALUES ($1, $2, $3, $4, $5, $6)"},
-		{&c.putHead, "UPDATE head SET size = $2, root = $3, edge = $4, epoch = $5, at = $6 WHERE ledger = $1"},
-		{&c.putBatch, "INSERT INTO batch (ledger, first, count, at, entries) VALUES ($1, $2, $3, $4, $5)"},
-		{&c.putPayload, "INSERT INTO payload (ledger, first, data) VALUES ($1, $2, $3)"},
-		{&c.setPayload, "UPDATE payload SET data = $3 WHERE ledger = $1 AND first = $2"},
-		{&c.putNode, "INSERT INTO node (ledger, level, idx, hash) VALUES ($1, $2, $3, $4)"},
-		{&c.putCall, "INSERT INTO call (ledger, key, idx, input) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET idx = excluded.idx, input = excluded.input"},
-		{&c.putSession, "INSERT INTO session (ledger, id, version, labels) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET version = excluded.version, labels = excluded.labels"},
-		{&c.putResult, "INSERT INTO result (ledger, decision, idx) VALUES ($1, $2, $3)"},
-		{&c.putChange, "INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)"},
-		{&c.putBlob, "INSERT INTO blob (digest, data) VALUES ($1, $2) ON CONFLICT DO NOTHING"},
-	} {
-		// $2 is a name to SQLite, numbered where it first appears; ?2 is the second parameter.
-		stmt, _, err := c.PrepareFlags(strings.ReplaceAll(p.text, "$", "?"), sqlite3.PREPARE_PERSISTENT)
-		if err != nil {
-			return fmt.Errorf("prepare %q: %w", p.text, err)
-		}
-		*p.stmt = stmt
-	}
-	return nil
-}
-
-func (d *sqliteDriver) append(_ context.Context, ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.reconnect(); err != nil {
-		return unavailable("open store", err)
-	}
-	if err := d.conn.begin.Exec(); err != nil {
-		d.drop()
-		return unavailable("begin", err)
-	}
-	wrote, err := d.conn.attempt(ledger, want, erase, fn)
-	if err == nil && wrote {
-		// A crash before this returns leaves all of it or nothing.
-		if err = d.conn.commit.Exec(); err == nil {
-			return nil
-		}
-		err = unavailable("commit", err)
-	}
-	if !d.conn.GetAutocommit() {
-		if back := d.conn.rollback.Exec(); back != nil {
-			d.drop()
-		}
-	}
-	return err
-}
-
-// reconnect opens the connection again after one was dropped.
-func (d *sqliteDriver) reconnect() error {
-	if d.conn != nil {
-		return nil
-	}
-	conn, err := d.connect()
-	if err != nil {
-		return err
-	}
-	if err := conn.prepare(); err != nil {
-		return errors.Join(err, conn.Close())
-	}
-	d.conn = conn
-	return nil
-}
-
-// drop gives up a connection that is in an unknown state. The next append opens another one.
-func (d *sqliteDriver) drop() {
-	_ = d.conn.finish() // the connection goes whatever it says
-	d.conn = nil
-}
-
-// finish closes the statements and the connection.
-func (c *appendConn) finish() error {
-	var err error
-	for _, stmt := range slices.Collect(c.Stmts()) {
-		err = errors.Join(err, stmt.Close())
-	}
-	return errors.Join(err, c.Close())
-}
-
-// attempt does everything between begin and commit.
-func (c *appendConn) attempt(ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) (wrote bool, err error) {
-	found, exists, err := c.find(ledger, want)
-	if err != nil {
-		return false, unavailable("read under lock", err)
-	}
-	commit, err := fn(found)
-	if err != nil || commit.Batch.Count == 0 {
-		return false, err
-	}
-	if err := c.put(commit, exists); err != nil {
-		return false, unavailable("write", err)
-	}
-	if erase != nil {
-		err = c.exec(c.setPayload, string(ledger), erase.First, erase.Data)
-	}
-	return true, unavailable("erase", err)
-}
-
-func (c *appendConn) find(ledger gov.Environment, want row.Want) (found row.Found, exists bool, err error) {
-	name := string(ledger)
-	found.Head.Ledger = ledger
-	exists, err = c.row(c.head, func(s *sqlite3.Stmt) (err error) {
-		found.Head, err = headOf(ledger, s.ColumnInt64(0), s.ColumnRawBlob(1), s.ColumnRawBlob(2), s.ColumnInt64(3), s.ColumnInt64(4))
-		return err
-	}, name)
-	for i := 0; err == nil && i < len(want.Calls); i++ {
-		_, err = c.row(c.call, func(s *sqlite3.Stmt) error {
-			call := row.Call{Key: want.Calls[i], Index: s.ColumnInt64(0)}
-			copy(call.Input[:], s.ColumnRawBlob(1))
-			found.Calls = append(found.Calls, call)
-			return nil
-		}, name, want.Calls[i][:])
-	}
-	for i := 0; err == nil && i < len(want.Sessions); i++ {
-		_, err = c.row(c.session, func(s *sqlite3.Stmt) error {
-			labels, err := unpackLabels(s.ColumnText(1))
-			found.Sessions = append(found.Sessions, row.Session{ID: want.Sessions[i], Version: s.ColumnInt64(0), Labels: labels})
-			return err
-		}, name, string(want.Sessions[i]))
-	}
-	for i := 0; err == nil && i < len(want.Results); i++ {
-		_, err = c.row(c.result, func(s *sqlite3.Stmt) error {
-			found.Results = append(found.Results, row.Result{Decision: want.Results[i], Index: s.ColumnInt64(0)})
-			return nil
-		}, name, want.Results[i])
-	}
-	return found, exists, err
-}
-
-// put writes a commit.
-func (c *appendConn) put(m row.Commit, exists bool) error {
-	name, b := string(m.Batch.Ledger), m.Batch
-	err := c.exec(c.putBatch, name, b.First, int64(b.Count), micros(b.At), b.Entries)
-	if err == nil && len(m.Payload.Data) > 0 {
-		err = c.exec(c.putPayload, name, m.Payload.First, m.Payload.Data)
-	}
-	for i := 0; err == nil && i < len(m.Nodes); i++ {
-		err = c.exec(c.putNode, name, int64(m.Nodes[i].Level), m.Nodes[i].Index, m.Nodes[i].Hash[:])
-	}
-	for i := 0; err == nil && i < len(m.Calls); i++ {
-		err = c.exec(c.putCall, name, m.Calls[i].Key[:], m.Calls[i].Index, m.Calls[i].Input[:])
-	}
-	for i := 0; err == nil && i < len(m.Sessions); i++ {
-		err = c.exec(c.putSession, name, string(m.Sessions[i].ID), m.Sessions[i].Version, packLabels(m.Sessions[i].Labels))
-	}
-	for i := 0; err == nil && i < len(m.Results); i++ {
-		err = c.exec(c.putResult, name, m.Results[i].Decision, m.Results[i].Index)
-	}
-	for i := 0; err == nil && i < len(m.Changes); i++ {
-		err = c.exec(c.putChange, name, m.Changes[i].Epoch, m.Changes[i].Index)
-	}
-	for i := 0; err == nil && i < len(m.Blobs); i++ {
-		err = c.exec(c.putBlob, m.Blobs[i].Digest, m.Blobs[i].Data)
-	}
-	if err != nil {
-		return err
-	}
-	head := c.putHead
-	if !exists {
-		head = c.newHead
-	}
-	return c.exec(head, name, m.Head.Size, m.Head.Root[:], packEdge(m.Head.Edge), m.Head.Epoch, micros(m.Head.At))
-}
-
-// bind sets the parameters of a statement.
-func bind(s *sqlite3.Stmt, args []any) error {
-	for i, arg := range args {
-		var err error
-		switch v := arg.(type) {
-		case string:
-			err = s.BindText(i+1, v)
-		case int64:
-			err = s.BindInt64(i+1, v)
-		case []byte:
-			err = s.BindBlob(i+1, v)
-		default:
-			err = fmt.Errorf("a parameter of type %T", arg)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *appendConn) exec(s *sqlite3.Stmt, args ...any) error {
-	if err := bind(s, args); err != nil {
-		return err
-	}
-	return s.Exec()
-}
-
-// row runs a statement that gives one row or none.
-func (c *appendConn) row(s *sqlite3.Stmt, take func(*sqlite3.Stmt) error, args ...any) (ok bool, err error) {
-	if err := bind(s, args); err != nil {
-		return false, err
-	}
-	if s.Step() {
-		ok, err = true, take(s)
-	}
-	return ok, errors.Join(err, s.Reset())
 }
 
 func (d *sqliteDriver) write(ctx context.Context, fn func(*sql.Tx) error) error {
@@ -470,7 +273,7 @@ func (d *sqliteDriver) exclusive() bool { return true }
 
 // maintain writes the log back to the database beside the appends, and starts the log anew when it is long.
 func (d *sqliteDriver) maintain(ctx context.Context) {
-	conn, err := sqlite3.Open(d.dsn)
+	conn, err := d.openForCheckpoints()
 	if err != nil {
 		return // the appender's own checkpoints do it
 	}
@@ -486,33 +289,72 @@ func (d *sqliteDriver) maintain(ctx context.Context) {
 	_ = conn.Close() // it wrote nothing of its own
 }
 
+// openForCheckpoints opens a connection that has read the database once: before that it does not know of the log, and its
+// checkpoints do nothing and say nothing.
+func (d *sqliteDriver) openForCheckpoints() (*sqlite3.Conn, error) {
+	conn, err := sqlite3.Open(d.dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.Exec(sqlVersion); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
 // walPagesLong is when the log is started anew, which waits for the appender.
 const walPagesLong = 4_000
 
 func (d *sqliteDriver) checkpoint(conn *sqlite3.Conn) {
 	pages, _, err := conn.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
-	if err != nil || pages < walPagesLong {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	// When a reader is in the way it fails, and is tried again soon.
-	_, _, _ = conn.WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
+	// This connection does not wait: when a reader is in the way it fails, and is tried again soon.
+	switch {
+	case d.toWipe:
+		_, _, err = conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+		d.toWipe = err != nil
+	case err == nil && pages >= walPagesLong:
+		_, _, _ = conn.WALCheckpoint("main", sqlite3.CHECKPOINT_RESTART)
+	}
 }
 
-// scrubErased empties the log, so that overwritten bytes are in no file: the database itself zeroes what it frees.
+// scrubErased empties the log, so that overwritten bytes are in no file: the database itself zeroes what it frees. A crash
+// right here, or readers that never end, leave it to the next start or to maintain.
 func (d *sqliteDriver) scrubErased(ctx context.Context) error {
-	for {
-		d.mu.Lock()
-		err := d.reconnect()
-		if err == nil {
-			_, _, err = d.conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
-		}
-		d.mu.Unlock()
-		if err == nil || !errors.Is(err, sqlite3.BUSY) || ctx.Err() != nil {
-			return unavailable("erase from the log", err)
+	conn, err := d.openForCheckpoints()
+	if err != nil {
+		return unavailable("erase from the log", err)
+	}
+	err = conn.BusyTimeout(scrubBusyMax)
+	if err == nil {
+		err = d.wipeLogSoon(ctx, conn)
+	}
+	return unavailable("erase from the log", errors.Join(err, conn.Close()))
+}
+
+// wipeLogSoon tries until no reader is in the way. Between its tries the appends go on.
+func (d *sqliteDriver) wipeLogSoon(ctx context.Context, conn *sqlite3.Conn) error {
+	ticker := time.NewTicker(scrubPause)
+	defer ticker.Stop()
+	err := d.wipeLog(conn)
+	for try := 1; errors.Is(err, sqlite3.BUSY) && try < scrubTries; try++ {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+			err = d.wipeLog(conn)
 		}
 	}
+	return err
+}
+
+func (d *sqliteDriver) wipeLog(conn *sqlite3.Conn) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, _, err := conn.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
+	d.toWipe = err != nil
+	return err
 }
 
 func (d *sqliteDriver) close() error {
@@ -522,26 +364,10 @@ func (d *sqliteDriver) close() error {
 	}
 	if d.conn != nil {
 		err = errors.Join(err, d.conn.finish())
+		d.conn = nil
 	}
 	if d.lock != nil {
 		err = errors.Join(err, d.lock.Close())
 	}
 	return err
 }
-
-// readOnly is the driver of a store that is only read.
-type readOnly struct{}
-
-var errReadOnly = errors.New("the store was opened for reading")
-
-func (readOnly) append(context.Context, gov.Environment, row.Want, *row.Payload, func(row.Found) (row.Commit, error)) error {
-	return errReadOnly
-}
-func (readOnly) write(context.Context, func(*sql.Tx) error) error { return errReadOnly }
-func (readOnly) tryLock(context.Context, string) (func(), bool, error) {
-	return nil, false, errReadOnly
-}
-func (readOnly) exclusive() bool                   { return false }
-func (readOnly) maintain(context.Context)          {}
-func (readOnly) scrubErased(context.Context) error { return errReadOnly }
-func (readOnly) close() error                      { return nil }

@@ -49,9 +49,13 @@ func (s *Store) Append(ctx context.Context, ledger gov.Environment, want row.Wan
 	return s.driver.append(ctx, ledger, want, nil, fn)
 }
 
-// ErasePayload commits the entry that fn makes and puts payload in the place of the batch's payload, together. When it
-// returns, SQLite's files hold nothing of the old bytes; PostgreSQL's hold them until the table is vacuumed.
+// ErasePayload commits the entry that fn makes and puts payload, which is not longer, in the place of the batch's payload,
+// together. A batch without a payload is gov.CodeNotFound. When it returns, SQLite's files hold nothing of the old bytes;
+// PostgreSQL's hold them until the table is vacuumed, and its archived log for as long as that is kept.
 func (s *Store) ErasePayload(ctx context.Context, ledger gov.Environment, payload row.Payload, fn func(row.Found) (row.Commit, error)) error {
+	if payload.Data == nil {
+		payload.Data = []byte{} // nil would be NULL
+	}
 	if err := s.driver.append(ctx, ledger, row.Want{}, &payload, fn); err != nil {
 		return err
 	}
@@ -72,27 +76,29 @@ func (s *Store) Maintain(ctx context.Context) { s.driver.maintain(ctx) }
 // Close closes the database. No call may be under way.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.driver.close()) }
 
-// unavailable says to the caller that the database did not do it, with a plain reason, and keeps the cause for the log.
-func unavailable(doing string, err error) error {
-	var known *gov.Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	return &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: reason(err), Err: fmt.Errorf("%s: %w", doing, err)}
+// errNoEntry is a mistake in the program: nothing is erased without an entry that says so.
+var errNoEntry = errors.New("an erasure without an entry that records it")
+
+func errNoPayload(p *row.Payload) error {
+	return &gov.Error{Code: gov.CodeNotFound, Detail: fmt.Sprintf("the entries at %d have no payload", p.First)}
 }
 
-// reason is what a caller may know of a database's error.
-func reason(err error) string {
-	text := strings.ToLower(err.Error())
-	switch {
-	case strings.Contains(text, "full") || strings.Contains(text, "no space"):
-		return "the ledger's disk is full"
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return "the ledger did not answer in time"
-	case strings.Contains(text, "read-only") || strings.Contains(text, "readonly"):
-		return "the ledger cannot be written"
+// lastOf keeps the last of rows with the same key: within one commit the later one stands.
+func lastOf[T any, K comparable](rows []T, key func(T) K) []T {
+	at := make(map[K]int, len(rows))
+	for i := range rows {
+		at[key(rows[i])] = i
 	}
-	return "the ledger's database does not answer"
+	if len(at) == len(rows) {
+		return rows
+	}
+	out := make([]T, 0, len(at))
+	for i := range rows {
+		if at[key(rows[i])] == i {
+			out = append(out, rows[i])
+		}
+	}
+	return out
 }
 
 // migration is one step of the schema.
@@ -124,6 +130,17 @@ func migrationsFor(database string) ([]migration, error) {
 	}
 	slices.SortFunc(out, func(a, b migration) int { return a.version - b.version })
 	return out, nil
+}
+
+const sqlVersion = `SELECT COALESCE(max(version), 0) FROM schema_version`
+
+// checkVersion refuses a database that this program does not know how to read.
+func checkVersion(database string, version int) error {
+	left, err := pending(database, version)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("the database has schema version %d, this writ reads %d: start writ serve on it once", version, left[len(left)-1].version)
+	}
+	return err
 }
 
 // pending gives the steps that a database at a version still needs. A newer database is refused.

@@ -34,8 +34,8 @@ func neverWritten(t *testing.T, d Database) {
 			t.Errorf("ledgers: %v, want none", names)
 		}
 	}
-	if n := check(s.IndexAt(t.Context(), prod, start()))(t); n != 0 {
-		t.Errorf("index at: %d, want 0", n)
+	if _, err := s.IndexAt(t.Context(), prod, start()); gov.CodeOf(err) != gov.CodeNotFound {
+		t.Errorf("index at: got %v, want %s", err, gov.CodeNotFound)
 	}
 }
 
@@ -205,7 +205,15 @@ func movingRows(t *testing.T, d Database) {
 		c.Results = []row.Result{{Decision: 600, Index: 600}}
 		c.Blobs = []row.Blob{{Digest: "sha256:abc", Data: []byte("something else")}}
 	})
-	call, _, err := s.Call(t.Context(), prod, keyOf(1))
+	commit(t, s, prod, 2, start(), func(c *row.Commit) { // twice in one commit: the later one stands
+		c.Calls = []row.Call{{Key: keyOf(3), Index: 601}, {Key: keyOf(3), Index: 602}}
+		c.Sessions = []row.Session{{ID: "s2", Version: 602, Labels: []gov.Label{"a"}}, {ID: "s2", Version: 603, Labels: []gov.Label{"a", "b"}}}
+	})
+	call, _, err := s.Call(t.Context(), prod, keyOf(3))
+	same(t, "call placed twice", check(call, err)(t), row.Call{Key: keyOf(3), Index: 602})
+	twice, _, err := s.Session(t.Context(), prod, "s2")
+	same(t, "session changed twice", check(twice, err)(t), row.Session{ID: "s2", Version: 603, Labels: []gov.Label{"a", "b"}})
+	call, _, err = s.Call(t.Context(), prod, keyOf(1))
 	same(t, "call", check(call, err)(t), row.Call{Key: keyOf(1), Index: 600, Input: [16]byte{9}})
 	session, _, err := s.Session(t.Context(), prod, "s1")
 	same(t, "session", check(session, err)(t), row.Session{ID: "s1", Version: 601, Labels: []gov.Label{"a"}})

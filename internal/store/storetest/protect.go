@@ -148,9 +148,13 @@ func appendOnly(t *testing.T, d Database) {
 			tries = append(tries, "TRUNCATE "+table)
 		}
 	} else { // and SQLite this one, which deletes without asking
-		for _, table := range []string{"batch", "node", "result", "change", "blob"} {
+		for _, table := range []string{"head", "batch", "payload", "node", "result", "change"} {
 			tries = append(tries, fmt.Sprintf("REPLACE INTO %[1]s SELECT * FROM %[1]s", table))
 		}
+		tries = append(tries, "REPLACE INTO checkpoint SELECT ledger, hour, size - 1, at, note FROM checkpoint",
+			"REPLACE INTO batch SELECT id, ledger, first + 1000, count, at, entries FROM batch",
+			"REPLACE INTO payload SELECT id, ledger, first + 1000, data FROM payload")
+		check(0, d.Exec(t, "REPLACE INTO blob SELECT digest, 'x' FROM blob; REPLACE INTO blob (rowid, digest, data) SELECT rowid, 'x', 'x' FROM blob"))(t) // to no effect
 	}
 	for _, text := range tries {
 		if err := d.Exec(t, text); err == nil {
