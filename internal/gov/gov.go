@@ -8,7 +8,6 @@ package gov
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -236,24 +235,47 @@ type Receipt struct {
 
 const (
 	nameBytesMax        = 128
+	serverBytesMax      = 64
 	principalIDBytesMax = 256
 )
 
-var (
-	nameRE   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
-	toolRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
-	opaqueRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/+=@|-]{0,127}$`)
-)
+// ValidName reports whether s can name an agent, an environment or a group: 1 to 128 of lower case, digits, dot, dash and
+// underscore, the first a letter or a digit.
+func ValidName(s string) bool {
+	return len(s) > 0 && len(s) <= nameBytesMax && (lower(s[0]) || digit(s[0])) &&
+		all(s, func(c byte) bool { return lower(c) || digit(c) || c == '.' || c == '_' || c == '-' })
+}
 
-// ValidName reports whether s can name an agent, an environment or a group: lower case, digits, dot, dash, underscore.
-func ValidName(s string) bool { return len(s) <= nameBytesMax && nameRE.MatchString(s) }
-
-// ValidTool reports whether s is of the form server/tool.
-func ValidTool(s string) bool { return toolRE.MatchString(s) }
+// ValidTool reports whether s is of the form server/tool: up to 64 and up to 128 of letters, digits and . _ -, and in the
+// tool also colons, the first of each a letter or a digit.
+func ValidTool(s string) bool {
+	server, tool, ok := strings.Cut(s, "/")
+	plain := func(c byte) bool { return lower(c) || upper(c) || digit(c) || c == '.' || c == '_' || c == '-' }
+	begins := func(s string) bool { return len(s) > 0 && (lower(s[0]) || upper(s[0]) || digit(s[0])) }
+	return ok && len(server) <= serverBytesMax && len(tool) <= nameBytesMax && begins(server) && begins(tool) &&
+		all(server, plain) && all(tool, func(c byte) bool { return plain(c) || c == ':' })
+}
 
 // ValidOpaque reports whether s can be a session, call or trace id that somebody else made: 1 to 128 bytes of letters,
-// digits and . _ : / + = @ | -.
-func ValidOpaque(s string) bool { return opaqueRE.MatchString(s) }
+// digits and . _ : / + = @ | -, the first a letter or a digit.
+func ValidOpaque(s string) bool {
+	return len(s) > 0 && len(s) <= nameBytesMax && (lower(s[0]) || upper(s[0]) || digit(s[0])) && all(s, func(c byte) bool {
+		return lower(c) || upper(c) || digit(c) || strings.IndexByte("._:/+=@|-", c) >= 0
+	})
+}
+
+func lower(c byte) bool { return c >= 'a' && c <= 'z' }
+func upper(c byte) bool { return c >= 'A' && c <= 'Z' }
+func digit(c byte) bool { return c >= '0' && c <= '9' }
+
+func all(s string, is func(byte) bool) bool {
+	for i := range len(s) {
+		if !is(s[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 func printable(s string) bool {
 	for _, r := range s {
