@@ -26,7 +26,6 @@ import (
 
 const (
 	startMax  = 30 * time.Second
-	stopMax   = 15 * time.Second
 	answerMax = 20 * time.Second
 	pollEvery = 5 * time.Millisecond
 	logTail   = 2000 // bytes of a server's log in a failure
@@ -185,19 +184,6 @@ func (s *server) kill() {
 	}
 	_ = s.cmd.Process.Kill() // it may have ended
 	<-s.done
-}
-
-// stop asks the process to end.
-func (s *server) stop() {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatalf("stop: %v\n%s", err, s.output())
-	}
-	select {
-	case <-s.done:
-	case <-time.After(stopMax):
-		s.t.Fatalf("the server does not stop:\n%s", s.output())
-	}
 }
 
 // command runs the binary as the server's administrator, and fails the test unless it exits with 0.

@@ -83,7 +83,13 @@ func (w world) claims(spoil map[string]any) map[string]any {
 }
 
 // wantRefusal wants an error with a code and a cause, whose detail a caller can act on.
-func wantRefusal(t *testing.T, err error, code gov.Code, cause identity.Cause) *gov.Error {
+func wantRefusal(t *testing.T, err error, code gov.Code, cause identity.Cause) {
+	t.Helper()
+	_ = refusal(t, err, code, cause) // it fails the test itself
+}
+
+// refusal is the error that [wantRefusal] wants.
+func refusal(t *testing.T, err error, code gov.Code, cause identity.Cause) *gov.Error {
 	t.Helper()
 	e, ok := errors.AsType[*gov.Error](err)
 	if !ok {

@@ -100,7 +100,7 @@ func TestATokenWithWrongClaimsIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := w.Authenticate(t.Context(), identitytest.Sign(t, w.idp.Current(), w.claims(c.spoil)))
-			_ = wantRefusal(t, err, c.code, c.cause)
+			wantRefusal(t, err, c.code, c.cause)
 		})
 	}
 	t.Run("with good claims it is not", func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestATokenExpiresAtItsSecond(t *testing.T) {
 	}
 	now = caller.ExpiresAt
 	_, err = w.Authenticate(t.Context(), raw)
-	_ = wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseExpired)
+	wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseExpired)
 }
 
 // publicPEM is a form of the public key that an attacker may use as a shared secret.
@@ -184,7 +184,7 @@ func TestAForgedTokenIsRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := w.Authenticate(t.Context(), c.token)
-			_ = wantRefusal(t, err, gov.CodeUnauthenticated, c.cause)
+			wantRefusal(t, err, gov.CodeUnauthenticated, c.cause)
 		})
 	}
 }
@@ -225,7 +225,7 @@ func TestAnAgentMayBeNamedByAnotherClaimAndAPrefix(t *testing.T) {
 		t.Errorf("got agent %s with subject %s", got.Agent, got.Subject)
 	}
 	_, err = w.Authenticate(t.Context(), w.idp.Token(t, "foreign"))
-	_ = wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseClaims)
+	wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseClaims)
 }
 
 func TestAnAudienceCountsWithItsOwnIssuerOnly(t *testing.T) {
@@ -237,7 +237,7 @@ func TestAnAudienceCountsWithItsOwnIssuerOnly(t *testing.T) {
 	})...)
 	other.Register("support-bot", "support-bot", audienceAgents, nil)
 	_, err := w.Authenticate(t.Context(), other.Token(t, "support-bot"))
-	_ = wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseAudience)
+	wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseAudience)
 }
 
 func TestWithoutIssuersNoTokenIsTaken(t *testing.T) {
@@ -246,7 +246,7 @@ func TestWithoutIssuersNoTokenIsTaken(t *testing.T) {
 	raw := w.idp.Token(t, "support-bot")
 	s := &identity.Service{Credentials: credentials{}, Now: w.clock.now}
 	_, err := s.Authenticate(t.Context(), raw)
-	e := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseUnknownIssuer)
+	e := refusal(t, err, gov.CodeUnauthenticated, identity.CauseUnknownIssuer)
 	if strings.Contains(e.Detail, w.idp.URL) {
 		t.Errorf("the detail repeats what the token says: %s", e.Detail)
 	}

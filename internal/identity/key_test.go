@@ -104,7 +104,7 @@ func TestARefusalDoesNotTellWhetherAKeyExists(t *testing.T) {
 	elsewhere := newKey(t, credentials{}, state.RoleAgent, nil)
 	s := &identity.Service{Credentials: creds, Now: at1000}
 	_, err := s.Authenticate(t.Context(), elsewhere)
-	want := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseUnknownKey)
+	want := refusal(t, err, gov.CodeUnauthenticated, identity.CauseUnknownKey)
 	spoils := map[string]func(*state.Credential){
 		"valid":   func(c *state.Credential) { c.SecretHash[0] ^= 1 },
 		"revoked": func(c *state.Credential) { c.SecretHash[0] ^= 1; c.Revoked = true },
@@ -112,7 +112,7 @@ func TestARefusalDoesNotTellWhetherAKeyExists(t *testing.T) {
 	}
 	for name, spoil := range spoils {
 		_, err := s.Authenticate(t.Context(), newKey(t, creds, state.RoleAgent, spoil))
-		if got := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseWrongSecret); got.Detail != want.Detail || got.Code != want.Code {
+		if got := refusal(t, err, gov.CodeUnauthenticated, identity.CauseWrongSecret); got.Detail != want.Detail || got.Code != want.Code {
 			t.Errorf("a wrong secret of a key that is %s: %q, of an unknown one: %q", name, got.Detail, want.Detail)
 		}
 	}

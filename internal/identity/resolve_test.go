@@ -84,7 +84,7 @@ func TestThePrincipalOfACall(t *testing.T) {
 			t.Parallel()
 			p, how, got, err := w.Resolve(t.Context(), agentWith(c.rule), c.claimed, c.token, c.runsAs)
 			if c.want.cause != "" {
-				if e := wantRefusal(t, err, gov.CodeForbidden, c.want.cause); e.Path != c.want.path {
+				if e := refusal(t, err, gov.CodeForbidden, c.want.cause); e.Path != c.want.path {
 					t.Errorf("refused at %q, want %q", e.Path, c.want.path)
 				}
 			} else if err != nil {
@@ -138,7 +138,7 @@ func TestAPrincipalsTokenIsCheckedAsStrictlyAsAnAgents(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			_, _, _, err := w.Resolve(t.Context(), agentWith(state.RuleVerified), nil, c.token, "")
-			if e := wantRefusal(t, err, c.code, c.cause); e.Path != "/on_behalf_of_token" {
+			if e := refusal(t, err, c.code, c.cause); e.Path != "/on_behalf_of_token" {
 				t.Errorf("refused at %q, want /on_behalf_of_token", e.Path)
 			}
 		})
@@ -195,7 +195,7 @@ func TestOnlyAgentsCallAndOnlyForPrincipalsThatCanBe(t *testing.T) {
 	wantRefusal(t, err, gov.CodeForbidden, identity.CauseRule)
 	for _, p := range []gov.Principal{{}, {Type: "model", ID: "gpt"}, {Type: gov.PrincipalUser}, {Type: gov.PrincipalUser, ID: "a\nb"}} {
 		_, _, _, err := s.Resolve(t.Context(), agentWith(state.RuleAsserted), &p, "", "")
-		if e := wantRefusal(t, err, gov.CodeInvalidField, identity.CauseClaims); e.Path != "/principal" {
+		if e := refusal(t, err, gov.CodeInvalidField, identity.CauseClaims); e.Path != "/principal" {
 			t.Errorf("refused at %q, want /principal", e.Path)
 		}
 	}

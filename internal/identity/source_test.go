@@ -85,7 +85,7 @@ func TestAnIssuerThatIsDownAtStartIsUsedOnceItIsUp(t *testing.T) {
 	asked := func() int {
 		before := w.idp.Discoveries()
 		_, err := w.Authenticate(t.Context(), raw)
-		e := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseIssuerUnavailable)
+		e := refusal(t, err, gov.CodeUnauthenticated, identity.CauseIssuerUnavailable)
 		if !strings.Contains(e.Detail, w.idp.URL) {
 			t.Errorf("the detail does not name the issuer: %s", e.Detail)
 		}
@@ -196,7 +196,7 @@ func TestAnIssuerThatAnswersNonsenseIsNotBelieved(t *testing.T) {
 			issuer, clock := answers(t, c.discovery, c.keys)
 			s := &identity.Service{Credentials: credentials{}, Issuers: newIssuers(t, clock, issuer), Now: clock.now}
 			_, err := s.Authenticate(t.Context(), identitytest.Sign(t, key, map[string]any{"iss": issuer.URL, "aud": audienceAgents}))
-			e := wantRefusal(t, err, gov.CodeUnauthenticated, identity.CauseIssuerUnavailable)
+			e := refusal(t, err, gov.CodeUnauthenticated, identity.CauseIssuerUnavailable)
 			if !strings.Contains(e.Error(), c.why) {
 				t.Errorf("got %v, want a cause with %q", e, c.why)
 			}

@@ -18,7 +18,7 @@ const (
 	reasonLate        = "the ledger did not answer in time"
 	reasonBusy        = "another program holds the ledger's database"
 	reasonReadOnly    = "the ledger's database cannot be written"
-	reasonDisk        = "the ledger's disk fails"
+	reasonDisk        = "the ledger's disk is full or fails"
 	reasonDamaged     = "the ledger's database is damaged; run writ verify"
 	reasonContradicts = "the record contradicts what the ledger holds"
 	reasonDenied      = "the ledger's database does not let this role write"
@@ -52,22 +52,21 @@ func reason(err error) string {
 
 func reasonSQLite(code sqlite3.ErrorCode) string {
 	switch code {
-	case sqlite3.FULL:
-		return reasonFull
 	case sqlite3.INTERRUPT:
 		return reasonLate
 	case sqlite3.BUSY, sqlite3.LOCKED:
 		return reasonBusy
 	case sqlite3.READONLY, sqlite3.PERM, sqlite3.CANTOPEN:
 		return reasonReadOnly
-	case sqlite3.IOERR:
+	case sqlite3.FULL, sqlite3.IOERR: // a write without room is an I/O error to the driver, which drops the system's reason
 		return reasonDisk
 	case sqlite3.CORRUPT, sqlite3.NOTADB:
 		return reasonDamaged
 	case sqlite3.CONSTRAINT:
 		return reasonContradicts
+	default:
+		return reasonSilent
 	}
-	return reasonSilent
 }
 
 // reasonPostgres reads a SQLSTATE (PostgreSQL documentation, appendix A).

@@ -143,7 +143,7 @@ func TestAReportThatFailsHidesNeitherValueNorError(t *testing.T) {
 			f := &fake{t: t, decide: always(named(t, "allow")), report: always(named(t, "503 with a problem"))}
 			value, err := connect(t, f).Call(t.Context(), support(), func(context.Context) (any, error) { return 7, want })
 			var failed *writ.ReportError
-			if value != 7 || !errors.As(err, &failed) || errors.Is(err, boom) != (want == boom) {
+			if value != 7 || !errors.As(err, &failed) || errors.Is(err, boom) != (want != nil) {
 				t.Fatalf("value %v, error %v", value, err)
 			}
 			status := map[bool]writ.Status{true: writ.Succeeded, false: writ.Failed}[want == nil]

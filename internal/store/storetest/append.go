@@ -24,7 +24,7 @@ func neverWritten(t *testing.T, d Database) {
 			same(t, "found", found, row.Found{Head: row.Head{Ledger: prod}})
 			return fn(found)
 		})
-		if err != nil && err != errStop {
+		if err != nil && !errors.Is(err, errStop) {
 			t.Fatalf("append: %v", err)
 		}
 		if _, err := s.Head(t.Context(), prod); gov.CodeOf(err) != gov.CodeNotFound {
@@ -113,8 +113,8 @@ func failedAppend(t *testing.T, d Database) {
 		full(&c)
 		return c, errStop
 	})
-	if err != errStop {
-		t.Errorf("got %v, want the error of fn as it is", err)
+	if !errors.Is(err, errStop) {
+		t.Errorf("got %v, want the error of fn", err)
 	}
 	err = s.Append(t.Context(), prod, row.Want{}, func(found row.Found) (row.Commit, error) {
 		c := next(found, 600, start())

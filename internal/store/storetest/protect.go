@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -106,8 +107,8 @@ func failedErasure(t *testing.T, d Database) {
 	commit(t, s, prod, 1, start(), withPayload([]byte("personal")))
 	before := readAll(t, s, prod)
 	err := s.ErasePayload(t.Context(), prod, row.Payload{Ledger: prod}, func(row.Found) (row.Commit, error) { return row.Commit{}, errStop })
-	if err != errStop {
-		t.Errorf("got %v, want the error of fn as it is", err)
+	if !errors.Is(err, errStop) {
+		t.Errorf("got %v, want the error of fn", err)
 	}
 	err = s.ErasePayload(t.Context(), prod, row.Payload{Ledger: prod}, func(row.Found) (row.Commit, error) { return row.Commit{}, nil })
 	if err == nil {
