@@ -426,7 +426,9 @@ func (d *postgresDriver) tryLock(ctx context.Context, name string) (func(), bool
 	closing := func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackMax)
 		defer cancel()
-		_ = conn.Close(end) // the server lets go of the lock in any case
+		// The server lets go of the lock in any case once it sees the connection closed; asked, it has done so at once.
+		_, _ = conn.Exec(end, "SELECT pg_advisory_unlock_all()")
+		_ = conn.Close(end)
 	}
 	var ok bool
 	err = conn.QueryRow(ctx, "SELECT pg_try_advisory_lock(hashtextextended('writ ' || current_database() || ' ' || $1, 0))", name).Scan(&ok)
