@@ -41,7 +41,6 @@ type Reader interface {
 	// IndexAt is the index of the first entry whose time is at or after at, or the size of the ledger.
 	IndexAt(ctx context.Context, ledger gov.Environment, at time.Time) (int64, error)
 	Nodes(ctx context.Context, ledger gov.Environment, level int, from, to int64) ([]row.Node, error)
-	Call(ctx context.Context, ledger gov.Environment, key row.CallKey) (row.Call, bool, error)
 	Session(ctx context.Context, ledger gov.Environment, id gov.SessionID) (row.Session, bool, error)
 	Result(ctx context.Context, ledger gov.Environment, decision int64) (row.Result, bool, error)
 	Changes(ctx context.Context, ledger gov.Environment, afterEpoch int64) ([]row.Change, error)

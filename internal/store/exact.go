@@ -32,17 +32,6 @@ func unpackLabels(text string) (labels []gov.Label, err error) {
 	return labels, err
 }
 
-// Call reads what is remembered of a call.
-func (s *Store) Call(ctx context.Context, ledger gov.Environment, key row.CallKey) (row.Call, bool, error) {
-	return one(ctx, s.read, "read call", func(scan func(...any) error) (row.Call, error) {
-		c := row.Call{Key: key}
-		var input []byte
-		err := scan(&c.Index, &input)
-		copy(c.Input[:], input)
-		return c, err
-	}, sqlCall, string(ledger), key[:])
-}
-
 // Session reads what a session remembers.
 func (s *Store) Session(ctx context.Context, ledger gov.Environment, id gov.SessionID) (row.Session, bool, error) {
 	return one(ctx, s.read, "read session", func(scan func(...any) error) (row.Session, error) {

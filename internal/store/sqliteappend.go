@@ -19,7 +19,9 @@ type appendConn struct {
 	begin, commit, rollback                                              *sqlite3.Stmt
 	head, call, session, result                                          *sqlite3.Stmt
 	putHead, newHead, putBatch, putPayload, setPayload, putNode, putCall *sqlite3.Stmt
-	putSession, putResult, putChange, putBlob                            *sqlite3.Stmt
+	putSession, putResult, putChange, putBlob, putMoved                  *sqlite3.Stmt
+
+	calls recentCalls
 }
 
 // prepare makes the statements of the append path.
@@ -32,7 +34,7 @@ func (c *appendConn) prepare() error {
 		{&c.head, sqlHead}, {&c.call, sqlCall}, {&c.session, sqlSession}, {&c.result, sqlResult},
 		{&c.newHead, "INSERT INTO head (ledger, size, root, edge, epoch, at) VALUES ($1, $2, $3, $4, $5, $6)"},
 		{&c.putHead, "UPDATE head SET size = $2, root = $3, edge = $4, epoch = $5, at = $6 WHERE ledger = $1"},
-		{&c.putBatch, "INSERT INTO batch (ledger, first, count, at, entries) VALUES ($1, $2, $3, $4, $5)"},
+		{&c.putBatch, "INSERT INTO batch (ledger, first, count, at, entries, calls) VALUES ($1, $2, $3, $4, $5, $6)"},
 		{&c.putPayload, "INSERT INTO payload (ledger, first, data) VALUES ($1, $2, $3)"},
 		{&c.setPayload, "UPDATE payload SET data = $3 WHERE ledger = $1 AND first = $2"},
 		{&c.putNode, "INSERT INTO node (ledger, level, idx, hash) VALUES ($1, $2, $3, $4)"},
@@ -40,6 +42,7 @@ func (c *appendConn) prepare() error {
 		{&c.putSession, "INSERT INTO session (ledger, id, version, labels) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET version = excluded.version, labels = excluded.labels"},
 		{&c.putResult, "INSERT INTO result (ledger, decision, idx) VALUES ($1, $2, $3)"},
 		{&c.putChange, "INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)"},
+		{&c.putMoved, sqlSaveFollower},
 		{&c.putBlob, "INSERT INTO blob (digest, data) VALUES ($1, $2) ON CONFLICT DO NOTHING"},
 	} {
 		// $2 is a name to SQLite, numbered where it first appears; ?2 is the second parameter.
@@ -49,7 +52,9 @@ func (c *appendConn) prepare() error {
 		}
 		*p.stmt = stmt
 	}
-	return nil
+	calls, err := c.recent()
+	c.calls = calls
+	return err
 }
 
 func (d *sqliteDriver) append(ctx context.Context, ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) error {
@@ -66,8 +71,8 @@ func (d *sqliteDriver) append(ctx context.Context, ledger gov.Environment, want 
 		return unavailable("begin", err)
 	}
 	defer d.settle()
-	wrote, err := d.conn.attempt(ledger, want, erase, fn)
-	if err != nil || !wrote {
+	commit, moving, err := d.conn.attempt(ledger, want, erase, fn)
+	if err != nil || commit.Batch.Count == 0 {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -80,6 +85,9 @@ func (d *sqliteDriver) append(ctx context.Context, ledger gov.Environment, want 
 		d.drop()
 		return unavailable("commit", err)
 	}
+	runs := d.conn.calls.at(ledger)
+	runs.moved(moving)
+	runs.add(commit.Calls, commit.Head.Size)
 	return nil
 }
 
@@ -125,25 +133,26 @@ func (c *appendConn) finish() error {
 }
 
 // attempt does everything between begin and commit.
-func (c *appendConn) attempt(ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) (wrote bool, err error) {
+func (c *appendConn) attempt(ledger gov.Environment, want row.Want, erase *row.Payload, fn func(row.Found) (row.Commit, error)) (commit row.Commit, moving move, err error) {
 	found, exists, err := c.find(ledger, want)
 	if err != nil {
-		return false, unavailable("read under lock", err)
+		return commit, moving, unavailable("read under lock", err)
 	}
-	commit, err := fn(found)
+	commit, err = fn(found)
 	if err == nil && erase != nil && commit.Batch.Count == 0 {
 		err = errNoEntry
 	}
 	if err != nil || commit.Batch.Count == 0 {
-		return false, err
+		return commit, moving, err
 	}
-	if err := c.put(commit, exists); err != nil {
-		return false, unavailable("write", err)
+	moving = c.calls.at(ledger).next(len(commit.Calls))
+	if err := errors.Join(c.put(commit, exists), c.write(ledger, moving)); err != nil {
+		return commit, moving, unavailable("write", err)
 	}
 	if erase != nil {
 		err = c.erase(erase)
 	}
-	return err == nil, err
+	return commit, moving, err
 }
 
 func (c *appendConn) erase(p *row.Payload) error {
@@ -163,7 +172,12 @@ func (c *appendConn) find(ledger gov.Environment, want row.Want) (found row.Foun
 		found.Head, err = headOf(ledger, s.ColumnInt64(0), s.ColumnRawBlob(1), s.ColumnRawBlob(2), s.ColumnInt64(3), s.ColumnInt64(4))
 		return err
 	}, name)
+	recent := c.calls.at(ledger)
 	for i := 0; err == nil && i < len(want.Calls); i++ {
+		if call, ok := recent.find(want.Calls[i]); ok {
+			found.Calls = append(found.Calls, call)
+			continue
+		}
 		_, err = c.row(c.call, func(s *sqlite3.Stmt) error {
 			call := row.Call{Key: want.Calls[i], Index: s.ColumnInt64(0)}
 			copy(call.Input[:], s.ColumnRawBlob(1))
@@ -190,15 +204,12 @@ func (c *appendConn) find(ledger gov.Environment, want row.Want) (found row.Foun
 // put writes a commit.
 func (c *appendConn) put(m row.Commit, exists bool) error {
 	name, b := string(m.Batch.Ledger), m.Batch
-	err := c.exec(c.putBatch, name, b.First, int64(b.Count), micros(b.At), b.Entries)
+	err := c.exec(c.putBatch, name, b.First, int64(b.Count), micros(b.At), b.Entries, packCalls(m.Calls, b.First))
 	if err == nil && len(m.Payload.Data) > 0 {
 		err = c.exec(c.putPayload, name, m.Payload.First, m.Payload.Data)
 	}
 	for i := 0; err == nil && i < len(m.Nodes); i++ {
 		err = c.exec(c.putNode, name, int64(m.Nodes[i].Level), m.Nodes[i].Index, m.Nodes[i].Hash[:])
-	}
-	for i := 0; err == nil && i < len(m.Calls); i++ {
-		err = c.exec(c.putCall, name, m.Calls[i].Key[:], m.Calls[i].Index, m.Calls[i].Input[:])
 	}
 	for i := 0; err == nil && i < len(m.Sessions); i++ {
 		err = c.exec(c.putSession, name, string(m.Sessions[i].ID), m.Sessions[i].Version, packLabels(m.Sessions[i].Labels))

@@ -76,8 +76,7 @@ func sameAsCommitted(t *testing.T, s Store, c row.Commit) {
 	same(t, "nodes", check(s.Nodes(ctx, prod, nodeLevel, 1, 2))(t), c.Nodes[1:2])
 	same(t, "changes", check(s.Changes(ctx, prod, 0))(t), c.Changes)
 	same(t, "later changes", check(s.Changes(ctx, prod, 1))(t), c.Changes[1:])
-	call, _, err := s.Call(ctx, prod, keyOf(1))
-	same(t, "call", check(call, err)(t), c.Calls[0])
+	same(t, "call", callsOf(t, s, prod, keyOf(1)), c.Calls[:1])
 	session, _, err := s.Session(ctx, prod, "s1")
 	same(t, "session", check(session, err)(t), c.Sessions[0])
 	result, _, err := s.Result(ctx, prod, 1)
@@ -90,9 +89,7 @@ func sameAsCommitted(t *testing.T, s Store, c row.Commit) {
 func absent(t *testing.T, s Store) {
 	t.Helper()
 	ctx := t.Context()
-	if _, ok, err := s.Call(ctx, prod, keyOf(1)); ok || err != nil {
-		t.Errorf("call: there=%v, %v", ok, err)
-	}
+	same(t, "calls", callsOf(t, s, prod, keyOf(1)), nil)
 	if _, ok, err := s.Session(ctx, prod, "s1"); ok || err != nil {
 		t.Errorf("session: there=%v, %v", ok, err)
 	}
@@ -209,12 +206,10 @@ func movingRows(t *testing.T, d Database) {
 		c.Calls = []row.Call{{Key: keyOf(3), Index: 601}, {Key: keyOf(3), Index: 602}}
 		c.Sessions = []row.Session{{ID: "s2", Version: 602, Labels: []gov.Label{"a"}}, {ID: "s2", Version: 603, Labels: []gov.Label{"a", "b"}}}
 	})
-	call, _, err := s.Call(t.Context(), prod, keyOf(3))
-	same(t, "call placed twice", check(call, err)(t), row.Call{Key: keyOf(3), Index: 602})
+	same(t, "call placed twice", callsOf(t, s, prod, keyOf(3)), []row.Call{{Key: keyOf(3), Index: 602}})
 	twice, _, err := s.Session(t.Context(), prod, "s2")
 	same(t, "session changed twice", check(twice, err)(t), row.Session{ID: "s2", Version: 603, Labels: []gov.Label{"a", "b"}})
-	call, _, err = s.Call(t.Context(), prod, keyOf(1))
-	same(t, "call", check(call, err)(t), row.Call{Key: keyOf(1), Index: 600, Input: [16]byte{9}})
+	same(t, "call", callsOf(t, s, prod, keyOf(1)), []row.Call{{Key: keyOf(1), Index: 600, Input: [16]byte{9}}})
 	session, _, err := s.Session(t.Context(), prod, "s1")
 	same(t, "session", check(session, err)(t), row.Session{ID: "s1", Version: 601, Labels: []gov.Label{"a"}})
 	result, _, err := s.Result(t.Context(), prod, 1)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +70,16 @@ func keyOf(n int) (k row.CallKey) {
 	h := hashOf(int64(n) + 1<<40)
 	copy(k[:], h[:])
 	return k
+}
+
+// callsOf is what an append finds of calls.
+func callsOf(t *testing.T, s Store, ledger gov.Environment, keys ...row.CallKey) (calls []row.Call) {
+	t.Helper()
+	err := s.Append(t.Context(), ledger, row.Want{Calls: keys}, func(found row.Found) (row.Commit, error) {
+		calls = slices.Clone(found.Calls)
+		return row.Commit{}, nil
+	})
+	return check(calls, err)(t)
 }
 
 // commit appends what next makes, changed by with.

@@ -23,7 +23,6 @@ type Store interface {
 	Payloads(ctx context.Context, ledger gov.Environment, firsts []int64) ([]row.Payload, error)
 	IndexAt(ctx context.Context, ledger gov.Environment, at time.Time) (int64, error)
 	Nodes(ctx context.Context, ledger gov.Environment, level int, from, to int64) ([]row.Node, error)
-	Call(ctx context.Context, ledger gov.Environment, key row.CallKey) (row.Call, bool, error)
 	Session(ctx context.Context, ledger gov.Environment, id gov.SessionID) (row.Session, bool, error)
 	Result(ctx context.Context, ledger gov.Environment, decision int64) (row.Result, bool, error)
 	Changes(ctx context.Context, ledger gov.Environment, afterEpoch int64) ([]row.Change, error)
@@ -78,6 +77,7 @@ func Run(t *testing.T, fresh func(*testing.T) Database) {
 		{"writers follow one another without a gap", manyWriters},
 		{"housekeeping disturbs nobody", housekeeping},
 		{"one holder at a time has a job", jobs},
+		{"calls are remembered however many follow", manyCalls},
 		{"erased bytes are nowhere, their entries are where they were", erased},
 		{"erasing in any order leaves nothing of what was erased", erasedAtRandom},
 		{"an erasure that fails leaves everything", failedErasure},

@@ -16,7 +16,8 @@ CREATE TABLE batch (
   first   INTEGER NOT NULL,
   count   INTEGER NOT NULL CHECK (count > 0),
   at      INTEGER NOT NULL,
-  entries BLOB NOT NULL
+  entries BLOB NOT NULL,
+  calls   BLOB NOT NULL    -- of the entries: what the table call will have, written there later in larger pieces
 );
 CREATE UNIQUE INDEX batch_first ON batch (ledger, first);
 CREATE INDEX batch_at ON batch (ledger, at, first);
