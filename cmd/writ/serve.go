@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
+	"runtime/pprof"
 	"time"
 
 	"github.com/writ-dev/writ/internal/app"
@@ -28,6 +31,7 @@ type serveCmd struct {
 	PrivateLedger bool          `help:"Ask for a credential on the ledger's read API too." env:"WRIT_PRIVATE_LEDGER"`
 	Heartbeat     time.Duration `help:"Record a heartbeat after so much silence." default:"1m"`
 	Scrub         time.Duration `help:"Derive every ledger again at this interval." default:"24h"`
+	CPUProfile    string        `help:"Write a CPU profile (pprof) of the time until it stops." env:"WRIT_CPU_PROFILE" type:"path" name:"cpu-profile"`
 	LogLevel      slog.Level    `help:"debug (a line per request), info, warn or error." default:"info" env:"WRIT_LOG_LEVEL"`
 }
 
@@ -55,6 +59,11 @@ func (c serveCmd) Run(ctx context.Context, s std) error {
 	// Decisions leave much garbage and little else: collect it less often than Go does, within a bound.
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryMax)
+	stopProfile, err := c.profile()
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	a, err := app.New(ctx, config)
 	if err != nil {
 		return err
@@ -70,6 +79,24 @@ func (c serveCmd) Run(ctx context.Context, s std) error {
 	<-ctx.Done()
 	fmt.Fprintln(s.err, "writ stops")
 	return a.Stop()
+}
+
+// profile starts the profile that was asked for.
+func (c serveCmd) profile() (stop func(), err error) {
+	if c.CPUProfile == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(c.CPUProfile)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("profile: %w", err), f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 func closing(a *app.App, err error) error {
