@@ -159,6 +159,11 @@ func (l *Ledger) want(batch []*pending) row.Want {
 		if p.ResultOf >= 0 {
 			w.Results = append(w.Results, p.ResultOf)
 		}
+		for _, d := range p.Docs {
+			if d.ID != "" {
+				w.Docs = append(w.Docs, d.DocKey)
+			}
+		}
 	}
 	return w
 }
@@ -180,6 +185,7 @@ type builder struct {
 	calls    map[row.CallKey]row.Call
 	sessions map[gov.SessionID]row.Session
 	results  map[int64]bool
+	docs     map[row.DocKey]row.Doc
 	commit   row.Commit
 	payloads bool
 	count    int
@@ -191,6 +197,7 @@ func newBuilder(l *Ledger, want row.Want, found row.Found) *builder {
 	b := &builder{
 		l: l, head: found.Head, placer: canon.NewPlacer(), calls: make(map[row.CallKey]row.Call, len(found.Calls)),
 		sessions: make(map[gov.SessionID]row.Session, len(found.Sessions)), results: make(map[int64]bool, len(found.Results)),
+		docs: make(map[row.DocKey]row.Doc, len(found.Docs)),
 	}
 	b.head.Ledger = l.name
 	b.at = l.now().UTC().Truncate(time.Microsecond)
@@ -208,6 +215,9 @@ func newBuilder(l *Ledger, want row.Want, found row.Found) *builder {
 	}
 	for _, r := range found.Results {
 		b.results[r.Decision] = true
+	}
+	for _, d := range found.Docs {
+		b.docs[d.DocKey] = d
 	}
 	return b
 }
@@ -255,6 +265,11 @@ func (b *builder) check(p *pending) error {
 	if p.ResultOf >= 0 && b.results[p.ResultOf] {
 		return ErrResultTaken
 	}
+	for _, d := range p.Docs {
+		if d.ID != "" && b.docs[d.DocKey].Version != d.Version {
+			return ErrStale
+		}
+	}
 	return nil
 }
 
@@ -281,6 +296,7 @@ func (b *builder) place(p *pending) {
 	b.payloads = b.payloads || len(p.Payload) > 0
 	b.count++
 	b.placeRows(p, index)
+	b.placeDocs(p, index)
 	if p.Kind.ChangesControl() {
 		b.head.Epoch++
 		b.commit.Changes = append(b.commit.Changes, row.Change{Epoch: b.head.Epoch, Index: index})
@@ -310,6 +326,23 @@ func (b *builder) placeRows(p *pending, index int64) {
 		b.commit.Results = append(b.commit.Results, row.Result{Decision: p.ResultOf, Index: index})
 	}
 	b.commit.Blobs = append(b.commit.Blobs, p.Blobs...)
+}
+
+// placeDocs writes the documents that the entry at index changes.
+func (b *builder) placeDocs(p *pending, index int64) {
+	for _, d := range p.Docs {
+		if d.ID == "" {
+			d.ID = string(b.placer.ID(p.Draft, index))
+		}
+		if d.Version == 0 {
+			d.Opened = index
+		} else {
+			d.Opened = b.docs[d.DocKey].Opened
+		}
+		d.Version = index + 1
+		b.docs[d.DocKey] = d
+		b.commit.Docs = append(b.commit.Docs, d)
+	}
 }
 
 func union(a, more []gov.Label) []gov.Label {

@@ -57,6 +57,7 @@ type Record struct {
 	ResultOf    int64       // the index of the decision this is the result of, or -1
 	First       bool        // only as the first entry of the ledger
 	Blobs       []row.Blob
+	Docs        []row.Doc // to be written; Version is the one that was seen. No ID: that of the entry
 }
 
 // NewRecord is a record with no conditions.

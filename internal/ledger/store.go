@@ -45,6 +45,13 @@ type Reader interface {
 	Result(ctx context.Context, ledger gov.Environment, decision int64) (row.Result, bool, error)
 	Changes(ctx context.Context, ledger gov.Environment, afterEpoch int64) ([]row.Change, error)
 	Blob(ctx context.Context, digest string) ([]byte, bool, error)
+	Doc(ctx context.Context, ledger gov.Environment, key row.DocKey) (row.Doc, bool, error)
+	// Docs gives those of a kind, newest first: those in a state (empty: any) opened below an index.
+	Docs(ctx context.Context, ledger gov.Environment, kind, state string, below int64, limit int) ([]row.Doc, error)
+	// DocsDue gives those of a kind that are due at a time, earliest first.
+	DocsDue(ctx context.Context, ledger gov.Environment, kind string, at time.Time, limit int) ([]row.Doc, error)
+	// CountDocs counts those of a kind by state.
+	CountDocs(ctx context.Context, ledger gov.Environment, kind string) (map[string]int64, error)
 	Checkpoint(ctx context.Context, ledger gov.Environment) (row.Checkpoint, bool, error)
 	// Checkpoints gives the newest first.
 	Checkpoints(ctx context.Context, ledger gov.Environment, limit int) ([]row.Checkpoint, error)

@@ -81,11 +81,29 @@ type Blob struct {
 	Data   []byte
 }
 
+// DocKey names a document within a ledger.
+type DocKey struct {
+	Kind string // approval, change, person…
+	ID   string
+}
+
+// Doc is the present state of one noun that people work on: what the entries about it add up to. It changes only in the
+// commit of an entry about it.
+type Doc struct {
+	DocKey
+	Version int64     // the index of the entry that wrote it last, plus one; 0: there is none yet
+	Opened  int64     // the index of the entry that wrote it first; lists are in this order
+	State   string    // pending, approved…: lists ask for it
+	Due     time.Time // when something becomes due, or zero
+	Data    []byte    // JSON, of the service whose kind it is
+}
+
 // Want is what an append has to know before it can go on: read together with the lock of the head.
 type Want struct {
 	Calls    []CallKey
 	Sessions []gov.SessionID
 	Results  []int64 // indexes of decisions
+	Docs     []DocKey
 }
 
 // Found is the answer to Want, and the locked head. What is absent was not there.
@@ -94,6 +112,7 @@ type Found struct {
 	Calls    []Call
 	Sessions []Session
 	Results  []Result
+	Docs     []Doc
 }
 
 // Commit is everything that one append writes, all of it or nothing. A Commit with a Batch of Count 0 writes nothing.
@@ -106,6 +125,7 @@ type Commit struct {
 	Results  []Result  // inserted; a second result for one decision fails the commit
 	Changes  []Change
 	Blobs    []Blob // inserted if not there
+	Docs     []Doc  // inserted or replaced
 	Head     Head   // the new head
 }
 

@@ -283,6 +283,13 @@ func queueFind(b *pgx.Batch, ledger gov.Environment, want row.Want, found *row.F
 	queueCallsWanted(b, ledger, want.Calls, found)
 	queueSessionsWanted(b, ledger, want.Sessions, found)
 	queueResultsWanted(b, ledger, want.Results, found)
+	for _, key := range want.Docs {
+		b.Queue(sqlDoc, string(ledger), key.Kind, key.ID).Query(func(rows pgx.Rows) error {
+			docs, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (row.Doc, error) { return scanDoc(r.Scan) })
+			found.Docs = append(found.Docs, docs...)
+			return err
+		})
+	}
 }
 
 func queueCallsWanted(b *pgx.Batch, ledger gov.Environment, want []row.CallKey, found *row.Found) {
@@ -357,6 +364,9 @@ func queueCommit(b *pgx.Batch, m row.Commit) {
 		b.Queue("INSERT INTO blob (digest, data) VALUES ($1, $2) ON CONFLICT DO NOTHING", blob.Digest, blob.Data)
 	}
 	queueResults(b, name, m.Results)
+	for _, d := range m.Docs {
+		b.Queue(sqlPutDoc, name, d.Kind, d.ID, d.Version, d.Opened, d.State, dueMicros(d.Due), d.Data)
+	}
 	b.Queue("UPDATE head SET size = $2, root = $3, edge = $4, epoch = $5, at = $6 WHERE ledger = $1",
 		name, m.Head.Size, m.Head.Root[:], packEdge(m.Head.Edge), m.Head.Epoch, micros(m.Head.At))
 }

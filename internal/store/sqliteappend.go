@@ -17,9 +17,9 @@ import (
 type appendConn struct {
 	*sqlite3.Conn
 	begin, commit, rollback                                              *sqlite3.Stmt
-	head, call, session, result                                          *sqlite3.Stmt
+	head, call, session, result, doc                                     *sqlite3.Stmt
 	putHead, newHead, putBatch, putPayload, setPayload, putNode, putCall *sqlite3.Stmt
-	putSession, putResult, putChange, putBlob, putMoved                  *sqlite3.Stmt
+	putSession, putResult, putChange, putBlob, putMoved, putDoc          *sqlite3.Stmt
 
 	calls recentCalls
 }
@@ -31,7 +31,7 @@ func (c *appendConn) prepare() error {
 		text string
 	}{
 		{&c.begin, "BEGIN IMMEDIATE"}, {&c.commit, "COMMIT"}, {&c.rollback, "ROLLBACK"},
-		{&c.head, sqlHead}, {&c.call, sqlCall}, {&c.session, sqlSession}, {&c.result, sqlResult},
+		{&c.head, sqlHead}, {&c.call, sqlCall}, {&c.session, sqlSession}, {&c.result, sqlResult}, {&c.doc, sqlDoc},
 		{&c.newHead, "INSERT INTO head (ledger, size, root, edge, epoch, at) VALUES ($1, $2, $3, $4, $5, $6)"},
 		{&c.putHead, "UPDATE head SET size = $2, root = $3, edge = $4, epoch = $5, at = $6 WHERE ledger = $1"},
 		{&c.putBatch, "INSERT INTO batch (ledger, first, count, at, entries, calls) VALUES ($1, $2, $3, $4, $5, $6)"},
@@ -42,7 +42,7 @@ func (c *appendConn) prepare() error {
 		{&c.putSession, "INSERT INTO session (ledger, id, version, labels) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET version = excluded.version, labels = excluded.labels"},
 		{&c.putResult, "INSERT INTO result (ledger, decision, idx) VALUES ($1, $2, $3)"},
 		{&c.putChange, "INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)"},
-		{&c.putMoved, sqlSaveFollower},
+		{&c.putMoved, sqlSaveFollower}, {&c.putDoc, sqlPutDoc},
 		{&c.putBlob, "INSERT INTO blob (digest, data) VALUES ($1, $2) ON CONFLICT DO NOTHING"},
 	} {
 		// $2 is a name to SQLite, numbered where it first appears; ?2 is the second parameter.
@@ -198,6 +198,15 @@ func (c *appendConn) find(ledger gov.Environment, want row.Want) (found row.Foun
 			return nil
 		}, name, want.Results[i])
 	}
+	for i := 0; err == nil && i < len(want.Docs); i++ {
+		_, err = c.row(c.doc, func(s *sqlite3.Stmt) error {
+			found.Docs = append(found.Docs, row.Doc{
+				DocKey: want.Docs[i], Version: s.ColumnInt64(2), Opened: s.ColumnInt64(3), State: s.ColumnText(4), Due: dueOf(s.ColumnInt64(5)),
+				Data: s.ColumnBlob(6, nil),
+			})
+			return nil
+		}, name, want.Docs[i].Kind, want.Docs[i].ID)
+	}
 	return found, exists, err
 }
 
@@ -222,6 +231,10 @@ func (c *appendConn) put(m row.Commit, exists bool) error {
 	}
 	for i := 0; err == nil && i < len(m.Blobs); i++ {
 		err = c.exec(c.putBlob, m.Blobs[i].Digest, m.Blobs[i].Data)
+	}
+	for i := 0; err == nil && i < len(m.Docs); i++ {
+		d := m.Docs[i]
+		err = c.exec(c.putDoc, name, d.Kind, d.ID, d.Version, d.Opened, d.State, dueMicros(d.Due), d.Data)
 	}
 	if err != nil {
 		return err

@@ -27,6 +27,10 @@ type Store interface {
 	Result(ctx context.Context, ledger gov.Environment, decision int64) (row.Result, bool, error)
 	Changes(ctx context.Context, ledger gov.Environment, afterEpoch int64) ([]row.Change, error)
 	Blob(ctx context.Context, digest string) ([]byte, bool, error)
+	Doc(ctx context.Context, ledger gov.Environment, key row.DocKey) (row.Doc, bool, error)
+	Docs(ctx context.Context, ledger gov.Environment, kind, state string, below int64, limit int) ([]row.Doc, error)
+	DocsDue(ctx context.Context, ledger gov.Environment, kind string, at time.Time, limit int) ([]row.Doc, error)
+	CountDocs(ctx context.Context, ledger gov.Environment, kind string) (map[string]int64, error)
 
 	SaveCheckpoint(ctx context.Context, c row.Checkpoint) error
 	Checkpoint(ctx context.Context, ledger gov.Environment) (row.Checkpoint, bool, error)
@@ -78,6 +82,8 @@ func Run(t *testing.T, fresh func(*testing.T) Database) {
 		{"housekeeping disturbs nobody", housekeeping},
 		{"one holder at a time has a job", jobs},
 		{"calls are remembered however many follow", manyCalls},
+		{"documents are listed by state, by age and when they are due", docs},
+		{"a document changes only with a new entry", docMoves},
 		{"erased bytes are nowhere, their entries are where they were", erased},
 		{"erasing in any order leaves nothing of what was erased", erasedAtRandom},
 		{"an erasure that fails leaves everything", failedErasure},
