@@ -160,11 +160,15 @@ type meWire struct {
 	Environment gov.Environment  `json:"environment"`
 	Agent       gov.AgentID      `json:"agent,omitempty"`
 	Principal   string           `json:"principal,omitempty"`
+	Groups      []gov.GroupID    `json:"groups,omitempty"` // of a person, as the token says
 	ExpiresAt   string           `json:"expires_at,omitempty"`
 }
 
 func (s *Server) me(_ context.Context, r *request) (any, error) {
 	w := meWire{Credential: r.caller.Credential, Role: r.caller.Role, Environment: r.caller.Environment, Agent: r.caller.Agent}
+	if r.caller.Role == state.RolePerson {
+		w.Principal, w.Groups, w.ExpiresAt = r.caller.Principal.String(), r.caller.Groups, r.caller.ExpiresAt.UTC().Format(canon.TimeLayout)
+	}
 	if c, ok := s.Environments.Credential(r.caller.Credential); ok {
 		shown := credentialOf(c)
 		w.Principal, w.ExpiresAt = shown.Principal, shown.ExpiresAt

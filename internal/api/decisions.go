@@ -27,6 +27,7 @@ type answerWire struct {
 	Reasons  []gov.Reason     `json:"reasons"`
 	Policies []gov.PolicyID   `json:"policies"`
 	Bundle   gov.BundleDigest `json:"bundle,omitempty"`
+	Approval *approvalRef     `json:"approval,omitempty"`
 	Receipt  gov.Receipt      `json:"receipt"`
 	At       string           `json:"at"`
 }
@@ -34,7 +35,7 @@ type answerWire struct {
 func answerOf(d canon.Decision, r ledger.Receipt) answerWire {
 	return answerWire{
 		ID: r.ID, Outcome: d.Outcome, Mode: d.Mode, Would: d.Would, Reasons: d.Reasons, Policies: d.Policies, Bundle: d.Bundle,
-		Receipt: r.Receipt, At: r.At.Format(canon.TimeLayout),
+		Approval: approvalRefOf(d, r.ID), Receipt: r.Receipt, At: r.At.Format(canon.TimeLayout),
 	}
 }
 
@@ -68,6 +69,7 @@ func readCall(body []byte) (decide.Request, error) {
 		CallID:          gov.CallID(f.checked("call_id", gov.ValidOpaque, opaqueWant)),
 		TraceID:         gov.TraceID(f.checked("trace_id", gov.ValidOpaque, opaqueWant)),
 		OnBehalfOfToken: f.text("on_behalf_of_token", textBytesMax),
+		Approval:        gov.ApprovalID(f.checked("approval", gov.ValidOpaque, "the id of a request for approval, apr_…")),
 	}
 	input, ok := f.object("input")
 	if !ok {
@@ -78,9 +80,6 @@ func readCall(body []byte) (decide.Request, error) {
 	if p, ok := f.object("principal"); ok {
 		principal := readPrincipal(f, p)
 		req.Principal = &principal
-	}
-	if _, ok := f.take("approval"); ok {
-		f.fail("approval", "approvals are not in this version: leave it out")
 	}
 	return req, f.done()
 }
@@ -159,6 +158,7 @@ type decisionWire struct {
 	CallID     gov.CallID       `json:"call_id,omitempty"`
 	TraceID    gov.TraceID      `json:"trace_id,omitempty"`
 	Earlier    gov.EntryID      `json:"earlier,omitempty"`
+	Approved   gov.EntryID      `json:"approved,omitempty"` // the decision whose request people answered
 	Labels     []gov.Label      `json:"labels,omitempty"`
 	Epoch      int64            `json:"epoch"`
 	Credential gov.CredentialID `json:"credential"`
@@ -179,7 +179,7 @@ func decisionOf(item ledger.Item) (decisionWire, canon.Decision, error) {
 	}
 	return decisionWire{
 		answerWire: answerOf(d, item.Receipt()), Agent: d.Agent, Tool: d.Tool, Session: d.Session, CallID: d.CallID,
-		Principal: principalWire(d.Principal), TraceID: d.TraceID, Earlier: d.Earlier, Labels: d.Labels, Epoch: d.Epoch,
+		Principal: principalWire(d.Principal), TraceID: d.TraceID, Earlier: d.Earlier, Approved: d.Approved, Labels: d.Labels, Epoch: d.Epoch,
 		Credential: d.Credential,
 	}, d, nil
 }

@@ -14,6 +14,8 @@ const (
 	scopeAgent               // an agent's credential
 	scopeRead                // an agent's credential, which sees what is its own, or an administrator's
 	scopeAdmin               // an administrator's credential
+	scopeAsked               // as scopeRead, or a person, who sees what it is asked
+	scopePerson              // a person who signed in
 )
 
 // route is one line of the API.
@@ -30,6 +32,9 @@ func (s *Server) routes() []route {
 		{"GET /v1/decisions", scopeRead, s.listDecisions},
 		{"GET /v1/decisions/{id}", scopeRead, s.showDecision},
 		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
+		{"GET /v1/approvals", scopeAsked, s.listApprovals},
+		{"GET /v1/approvals/{id}", scopeAsked, s.showApproval},
+		{"POST /v1/approvals/{id}/votes", scopePerson, s.vote},
 		{"GET /v1/entries", scopeAdmin, s.listEntries},
 		{"GET /v1/agents", scopeRead, s.listAgents},
 		{"GET /v1/tools", scopeRead, s.listTools},
@@ -39,7 +44,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/credentials", scopeAdmin, s.issueCredential},
 		{"DELETE /v1/credentials/{id}", scopeAdmin, s.revokeCredential},
 		{"GET /v1/environments", scopeRead, s.listEnvironments},
-		{"GET /v1/me", scopeRead, s.me},
+		{"GET /v1/me", scopeAsked, s.me},
 		{"GET /ledger/{env}/checkpoint", scopeLedger, s.checkpoint},
 		{"GET /ledger/{env}/key", scopeLedger, s.ledgerKey},
 		{"GET /ledger/{env}/tile/{path...}", scopeLedger, s.tile},

@@ -14,6 +14,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/decide"
@@ -30,6 +31,7 @@ type Server struct {
 	Identity      *identity.Service
 	Decide        *decide.Service
 	Change        *change.Service
+	Approval      *approval.Service
 	Metrics       *Metrics
 	Refusals      *Refusals
 	Log           *slog.Logger
@@ -135,6 +137,10 @@ func (s *Server) authorize(rt route, r *request) error {
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents; use an agent's key"}
 	case rt.scope == scopeAdmin && caller.Role != state.RoleAdmin:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for administrators"}
+	case rt.scope == scopePerson && caller.Role != state.RolePerson:
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people: sign in with the organization's identity provider"}
+	case rt.scope == scopeRead && caller.Role == state.RolePerson:
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents and administrators; people see what they are asked, at /v1/approvals"}
 	}
 	return nil
 }
@@ -236,13 +242,13 @@ func statusOf(code gov.Code) int {
 		return http.StatusBadRequest
 	case gov.CodeUnauthenticated:
 		return http.StatusUnauthorized
-	case gov.CodeForbidden, gov.CodeAgentMismatch:
+	case gov.CodeForbidden, gov.CodeAgentMismatch, gov.CodeNotEligible, gov.CodeSignInStale, gov.CodeStepUpRequired:
 		return http.StatusForbidden
 	case gov.CodeNotFound:
 		return http.StatusNotFound
 	case gov.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case gov.CodeCallMismatch, gov.CodeAlreadyExecuted, gov.CodeConflict:
+	case gov.CodeCallMismatch, gov.CodeAlreadyExecuted, gov.CodeConflict, gov.CodeApprovalMismatch, gov.CodeApprovalUsed, gov.CodeApprovalClosed:
 		return http.StatusConflict
 	case gov.CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge
@@ -311,6 +317,12 @@ func (s *Server) environment(r *request, asked string) (*live.Environment, error
 		return nil, &gov.Error{Code: gov.CodeInvalidField, Path: "/environment", Detail: "say which environment: ?environment=NAME"}
 	}
 	env, ok := s.Environments.Environment(name)
+	if !ok { // another node may have opened it
+		if err := s.Discover(r.Context()); err != nil {
+			return nil, err
+		}
+		env, ok = s.Environments.Environment(name)
+	}
 	if !ok {
 		return nil, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no environment " + string(name)}
 	}
@@ -323,6 +335,21 @@ func (s *Server) decisionByID(ctx context.Context, r *request, id gov.EntryID) (
 	if r.caller.Role == state.RoleAgent {
 		names = []gov.Environment{r.caller.Environment}
 	}
+	env, item, err := s.decisionIn(ctx, names, id)
+	if gov.CodeOf(err) != gov.CodeNotFound || r.caller.Role == state.RoleAgent {
+		return env, item, err
+	}
+	// It may be in a ledger that another node opened a moment ago.
+	if err := s.Discover(ctx); err != nil {
+		return nil, ledger.Item{}, err
+	}
+	if known := s.Environments.Names(); len(known) > len(names) {
+		return s.decisionIn(ctx, known, id)
+	}
+	return env, item, err
+}
+
+func (s *Server) decisionIn(ctx context.Context, names []gov.Environment, id gov.EntryID) (*live.Environment, ledger.Item, error) {
 	for _, name := range names {
 		env, ok := s.Environments.Environment(name)
 		if !ok {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/internal/api"
+	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/decide"
@@ -66,6 +67,7 @@ type App struct {
 	store        *store.Store
 	environments *live.Set
 	change       *change.Service
+	approval     *approval.Service
 	refusals     *api.Refusals
 	metrics      *api.Metrics
 	server       *http.Server
@@ -159,7 +161,9 @@ func openStore(ctx context.Context, c Config) (*store.Store, error) {
 func (a *App) build(issuers *identity.Issuers) {
 	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
 	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	a.approval = &approval.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
+		Approval:     a.approval,
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,

@@ -13,6 +13,7 @@ import (
 
 const (
 	signEvery      = time.Second
+	closeEvery     = time.Second
 	indexEvery     = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
 	indexBusyEvery = time.Second
@@ -49,6 +50,9 @@ func (a *App) run(l *ledger.Ledger) {
 	a.goAlone("heartbeat "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Heartbeat/2, func() error { return a.logged("heartbeat", name, clerk.Beat(ctx)) })
 	})
+	a.goAlone("close approvals "+name, func(ctx context.Context) error {
+		return every(ctx, closeEvery, func() error { return a.logged("close approvals", name, a.closeApprovals(ctx, l.Name())) })
+	})
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
 	})
@@ -71,6 +75,19 @@ func (a *App) logged(job, name string, err error) error {
 		a.config.Log.Error("job", "job", job, "ledger", name, "err", err)
 	}
 	return nil
+}
+
+// closeApprovals records which requests' time is over.
+func (a *App) closeApprovals(ctx context.Context, name gov.Environment) error {
+	env, ok := a.environments.Environment(name)
+	if !ok {
+		return nil // it is being opened
+	}
+	_, err := a.approval.Close(ctx, env)
+	if errors.Is(err, ledger.ErrStale) {
+		return nil // somebody voted just in time, or consumed it: the next step sees how it stands
+	}
+	return err
 }
 
 // every calls fn at an interval until ctx ends or fn errs.

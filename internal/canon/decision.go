@@ -32,6 +32,10 @@ func AppendDecision(dst []byte, d Decision) []byte {
 		dst = appendStrings(append(dst, `,"labels_added":`...), d.LabelsAdded)
 	}
 	dst = optional(dst, `,"earlier":`, string(d.Earlier))
+	if d.Approval != nil {
+		dst = appendAsked(append(dst, `,"approval":`...), *d.Approval)
+	}
+	dst = optional(dst, `,"approved":`, string(d.Approved))
 	return append(appendCommitments(append(dst, `,"commitments":`...), d.Commitments), '}')
 }
 
@@ -52,6 +56,17 @@ func appendPrincipal(dst []byte, p PrincipalRef) []byte {
 		dst = appendStrings(append(dst, `,"groups":`...), p.Groups)
 	}
 	return append(dst, '}')
+}
+
+func appendAsked(dst []byte, a ApprovalAsked) []byte {
+	dst = appendStrings(append(dst, `{"policies":`...), a.Policies)
+	dst = appendStrings(append(dst, `,"groups":`...), a.Groups)
+	dst = strconv.AppendInt(append(dst, `,"quorum":`...), int64(a.Quorum), 10)
+	if a.StepUp {
+		dst = append(dst, `,"step_up":true`...)
+	}
+	dst = member(dst, `,"approve_by":`, a.ApproveBy)
+	return append(strconv.AppendInt(append(dst, `,"execute_within_seconds":`...), a.ExecuteSeconds, 10), '}')
 }
 
 func appendReasons(dst []byte, reasons []gov.Reason) []byte {

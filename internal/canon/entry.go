@@ -22,9 +22,9 @@ const TimeLayout = "2006-01-02T15:04:05.000000Z"
 // version of the encoding.
 const version = 1
 
-// Actor is who caused an entry: an agent by its id, an administrator by credential, or Writ itself.
+// Actor is who caused an entry: an agent by its id, an administrator by credential, a person by reference, or Writ itself.
 type Actor struct {
-	Type string `json:"type"` // agent, admin, system
+	Type string `json:"type"` // agent, admin, person, system
 	ID   string `json:"id"`
 }
 
@@ -33,6 +33,7 @@ const (
 	ActorAgent  = "agent"
 	ActorAdmin  = "admin"
 	ActorSystem = "system"
+	ActorPerson = "person" // by the opaque reference of a user
 )
 
 // Entry is one record of a ledger.

@@ -39,6 +39,12 @@ func bodies() map[canon.Kind]any {
 		canon.KindRecorderGap: canon.RecorderGap{From: "2026-11-23T14:03:00.000000Z", To: "2026-11-23T15:03:00.000000Z"},
 		canon.KindScrub:       canon.Scrub{Size: 5, Root: strings.Repeat("00", 32), Millis: 3},
 		canon.KindErasure:     canon.Erasure{Entry: "dec_x", Groups: []canon.Group{canon.GroupInput}, Reason: "asked for"},
+		canon.KindApprovalVote: canon.ApprovalVote{
+			Decision: "dec_x", Vote: gov.VoteApprove, Person: "p_x", Groups: []gov.GroupID{"finance"}, Issuer: "https://idp.example.com",
+			AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32),
+			State: gov.ApprovalApproved, ExecuteBy: "2026-11-23T14:13:00.000000Z", Commitments: commitments,
+		},
+		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }
 

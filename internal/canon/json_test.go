@@ -180,7 +180,12 @@ func TestDecisionsAreEncodedAsTheLibraryWould(t *testing.T) {
 	t.Parallel()
 	full := decisionBody()
 	odd := canon.Decision{Reasons: []gov.Reason{{Message: "ü \"quoted\" \\ \n\u2028"}}, Policies: []gov.PolicyID{}, Commitments: map[canon.Group]canon.Commitment{}}
-	for _, d := range []canon.Decision{full, odd, {}} {
+	asking, lifted := full, full
+	asking.Approval = &canon.ApprovalAsked{Policies: []gov.PolicyID{"p"}, Groups: []gov.GroupID{"finance"}, Quorum: 2, ApproveBy: "2026-11-23T18:03:00.000000Z", ExecuteSeconds: 600}
+	signed := *asking.Approval
+	signed.StepUp = true
+	lifted.Approval, lifted.Approved = &signed, "dec_y"
+	for _, d := range []canon.Decision{full, odd, asking, lifted, {}} {
 		want, err := jsonv2.Marshal(d, jsonv2.Deterministic(true))
 		if err != nil {
 			t.Fatal(err)

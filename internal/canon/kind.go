@@ -23,13 +23,15 @@ const (
 	KindRecorderGap       Kind = "recorder_gap"
 	KindScrub             Kind = "scrub"
 	KindErasure           Kind = "erasure"
+	KindApprovalVote      Kind = "approval_vote"
+	KindApprovalExpired   Kind = "approval_expired"
 )
 
 // Kinds lists every kind.
 func Kinds() []Kind {
 	return []Kind{
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
-		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure,
+		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
 	}
 }
 
@@ -83,6 +85,10 @@ func (k Kind) newBody() (any, error) {
 		return new(Scrub), nil
 	case KindErasure:
 		return new(Erasure), nil
+	case KindApprovalVote:
+		return new(ApprovalVote), nil
+	case KindApprovalExpired:
+		return new(ApprovalExpired), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -169,7 +175,43 @@ type Decision struct {
 	Labels      []gov.Label          `json:"labels,omitempty"`       // of the session before the call
 	LabelsAdded []gov.Label          `json:"labels_added,omitempty"` // that the session gains by it
 	Earlier     gov.EntryID          `json:"earlier,omitempty"`      // the decision of the same call that this one follows
+	Approval    *ApprovalAsked       `json:"approval,omitempty"`     // with require_approval: the request that this entry opens
+	Approved    gov.EntryID          `json:"approved,omitempty"`     // the decision whose request people answered, and that counted here
 	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// ApprovalAsked is what a decision asks people for. What they are shown is this entry and its payload, so its leaf hash is
+// the digest of what they consent to.
+type ApprovalAsked struct {
+	Policies       []gov.PolicyID `json:"policies"` // that ask; sorted
+	Groups         []gov.GroupID  `json:"groups"`   // any of them; sorted
+	Quorum         int            `json:"quorum"`   // votes of different people
+	StepUp         bool           `json:"step_up,omitzero"`
+	ApproveBy      string         `json:"approve_by"`             // TimeLayout
+	ExecuteSeconds int64          `json:"execute_within_seconds"` // after the deciding vote
+}
+
+// ApprovalVote is what one authenticated person said to a request, and how far the request came by it.
+type ApprovalVote struct {
+	Decision  gov.EntryID       `json:"decision"` // that asked
+	Vote      gov.Vote          `json:"vote"`
+	Person    string            `json:"person"`               // opaque reference; the name is in the payload
+	Groups    []gov.GroupID     `json:"groups"`               // of those that were asked, the ones the person is in; sorted
+	Issuer    string            `json:"issuer"`               // who authenticated the person
+	AuthTime  string            `json:"auth_time"`            // TimeLayout; when
+	Methods   []string          `json:"amr,omitempty"`        // how (RFC 8176)
+	Level     string            `json:"acr,omitempty"`        // OpenID Connect Core 1.0
+	Shown     string            `json:"shown"`                // leaf hash of the decision that the person was shown
+	State     gov.ApprovalState `json:"state"`                // of the request after this vote
+	ExecuteBy string            `json:"execute_by,omitempty"` // TimeLayout; with approved
+
+	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the comment
+}
+
+// ApprovalExpired says that a request's time is over: nobody decided it, or its call did not come.
+type ApprovalExpired struct {
+	Decision gov.EntryID       `json:"decision"`
+	State    gov.ApprovalState `json:"state"` // expired or unused
 }
 
 // Usage is what a model consumed for a call.

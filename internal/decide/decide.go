@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -46,6 +48,7 @@ type Request struct {
 	CallID          gov.CallID
 	TraceID         gov.TraceID
 	OnBehalfOfToken string
+	Approval        gov.ApprovalID // the request that people answered, for a call without an id
 }
 
 // Answer is a recorded decision. There is none without the receipt of its entry.
@@ -67,6 +70,12 @@ func (s *Service) Decide(ctx context.Context, caller identity.Caller, req Reques
 		return Answer{}, &gov.Error{Code: gov.CodeAgentMismatch, Path: "/agent", Detail: "the credential is of another agent"}
 	}
 	q := &question{s: s, env: env, caller: caller, req: req, supersedes: -1}
+	if req.Approval != "" {
+		q.asked, ok = req.Approval.Decision()
+		if !ok {
+			return Answer{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/approval", Detail: "must be the id of a request: apr_ and 26 characters"}
+		}
+	}
 	for range rejudgeMax {
 		answer, err := q.judge(ctx)
 		var taken *ledger.CallTakenError
@@ -96,10 +105,13 @@ type question struct {
 	req        Request
 	supersedes int64
 	earlier    gov.EntryID
+	asked      gov.EntryID // the decision whose request people may have answered
 
 	call    gov.Call
+	input   []byte   // of the call, in canonical form
 	digest  [16]byte // of what was asked
 	engine  *policy.Engine
+	request *approval.Request // of asked, as it was read for this judgement
 	decided canon.Decision
 }
 
@@ -114,7 +126,11 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	at := q.s.Now().UTC().Truncate(time.Microsecond)
-	verdict := control.Judge(state.Question{Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at})
+	consent, err := q.consult(ctx, at)
+	if err != nil {
+		return Answer{}, err
+	}
+	verdict := control.Judge(state.Question{Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent})
 	if err := refusal(verdict); err != nil {
 		return Answer{}, err
 	}
@@ -127,6 +143,25 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	return Answer{Decision: q.decided, Receipt: receipt}, nil
+}
+
+// consult reads what people said to this very call, if they were asked.
+func (q *question) consult(ctx context.Context, at time.Time) (*policy.Consent, error) {
+	if q.asked == "" {
+		return nil, nil
+	}
+	r, err := approval.Find(ctx, q.env.Ledger, q.asked)
+	if err != nil {
+		return nil, err
+	}
+	if r.Agent != q.call.Agent || r.Call != hex.EncodeToString(q.digest[:]) {
+		return nil, &gov.Error{Code: gov.CodeApprovalMismatch, Path: "/approval", Detail: "the approval is for another call: agent, principal, tool and input have to be the same; ask again without it"}
+	}
+	if r.State == gov.ApprovalConsumed && q.req.Approval != "" {
+		return nil, &gov.Error{Code: gov.CodeApprovalUsed, Path: "/approval", Detail: "the approval was used by an earlier call; ask again without it"}
+	}
+	q.request = &r
+	return r.Consent(at), nil
 }
 
 // refusal is the error for an input that does not fit its schema where that blocks: the caller has to mend the call.
@@ -161,6 +196,10 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Agent: q.req.Agent, Principal: principal, Assurance: assurance, Groups: groups, Tool: q.req.Tool, Input: input,
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
+	q.input = canon.AppendValue(nil, input)
+	if q.req.CallID != "" || q.asked != "" {
+		q.digest = q.s.askedDigest(q.call, q.input)
+	}
 	return nil
 }
 
@@ -171,9 +210,8 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
 	}
 	nonce, salts := canon.Nonce(random[:canon.NonceSize]), random[canon.NonceSize:]
-	input := canon.AppendValue(nil, q.call.Input)
 	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
-	payload[canon.GroupInput], commitments[canon.GroupInput] = canon.Seal(canon.Salt(salts[:canon.SaltSize]), canon.GroupInput, input)
+	payload[canon.GroupInput], commitments[canon.GroupInput] = canon.Seal(canon.Salt(salts[:canon.SaltSize]), canon.GroupInput, q.input)
 	if q.call.Principal.Type == gov.PrincipalUser {
 		value := canon.AppendValue(nil, state.PrincipalValue(q.call.Principal))
 		payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(canon.Salt(salts[canon.SaltSize:]), canon.GroupPrincipal, value)
@@ -187,18 +225,39 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
 		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Commitments: commitments,
 	}
+	docs := q.ask(v, at)
 	draft, err := canon.NewDraft(q.env.Ledger.Name(), canon.KindDecision, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(q.call.Agent)}, q.decided)
 	if err != nil {
 		return ledger.Record{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the decision would not fit an entry", Err: err}
 	}
 	r := ledger.NewRecord(canon.KindDecision, draft, payload.Encode())
 	r.Epoch, r.Session, r.SessionSeen, r.LabelsAdded = control.Epoch, q.call.Session, session.Version, v.LabelsAdded
+	r.Docs = docs
 	if q.call.CallID != "" {
-		q.digest = q.s.askedDigest(q.call, input)
 		r.Call = &row.Call{Key: q.s.callKey(q.call), Input: q.digest}
 		r.Supersedes = q.supersedes
 	}
 	return r, nil
+}
+
+// ask opens a request where the verdict is to ask, and consumes the one that let the call pass. It gives the documents to
+// write with the decision.
+func (q *question) ask(v policy.Verdict, at time.Time) []row.Doc {
+	if v.Consented {
+		q.decided.Approved = q.asked
+	}
+	switch {
+	case v.Gate != nil:
+		if q.digest == ([16]byte{}) {
+			q.digest = q.s.askedDigest(q.call, q.input)
+		}
+		r := approval.Open(q.decided, *v.Gate, q.digest, at)
+		q.decided.Approval = &r.Asked
+		return []row.Doc{r.Doc()}
+	case v.Consented && v.Outcome == gov.OutcomeAllow:
+		return []row.Doc{q.request.Consumed().Doc()}
+	}
+	return nil
 }
 
 // again handles a call that was decided before: the same answer while nothing changed, judged afresh when something did,
@@ -221,8 +280,20 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 	if err != nil {
 		return Answer{}, false, err
 	}
-	if unchanged, err := q.unchanged(ctx, earlier, call.Index); err != nil || unchanged {
-		return Answer{Decision: earlier, Receipt: item.Receipt()}, unchanged, err
+	unchanged, err := q.unchanged(ctx, earlier, call.Index)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	if earlier.Approval != nil {
+		r, err := approval.Find(ctx, q.env.Ledger, item.ID)
+		if err != nil {
+			return Answer{}, false, err
+		}
+		q.asked = item.ID
+		unchanged = unchanged && r.At(q.s.Now()) == gov.ApprovalPending
+	}
+	if unchanged {
+		return Answer{Decision: earlier, Receipt: item.Receipt()}, true, nil
 	}
 	q.supersedes, q.earlier = call.Index, item.ID
 	return Answer{}, false, nil

@@ -20,6 +20,12 @@ const (
 	CodeCallMismatch      Code = "call_mismatch"
 	CodeAlreadyExecuted   Code = "already_executed"
 	CodeConflict          Code = "conflict"
+	CodeApprovalMismatch  Code = "approval_mismatch" // the approval is of another call
+	CodeApprovalUsed      Code = "approval_used"     // the approval was consumed by a call before
+	CodeApprovalClosed    Code = "approval_closed"   // the request is decided, or its time is over
+	CodeNotEligible       Code = "not_eligible"      // this person may not vote on this request
+	CodeSignInStale       Code = "sign_in_stale"     // the vote needs a fresh sign-in
+	CodeStepUpRequired    Code = "step_up_required"  // the vote needs a signature of the person's own device
 	CodeBundleInvalid     Code = "bundle_invalid"
 	CodeOverloaded        Code = "overloaded"
 	CodeLedgerUnavailable Code = "ledger_unavailable"

@@ -190,6 +190,9 @@ const (
 	ReasonNoPermit         ReasonCode = "no_permit"          // no policy permits the call
 	ReasonLimit            ReasonCode = "limit"              // a rate limit or a budget is used up
 	ReasonApproval         ReasonCode = "approval_required"  // a policy wants a person's consent first
+	ReasonApproved         ReasonCode = "approval_granted"   // people consented to this very call
+	ReasonApprovalDenied   ReasonCode = "approval_denied"    // a person who was asked said no
+	ReasonApprovalExpired  ReasonCode = "approval_expired"   // nobody consented in time, or the call came too late
 	ReasonPolicyPermit     ReasonCode = "policy_permit"      // a policy permits the call
 )
 

@@ -39,6 +39,10 @@ type Caller struct {
 	Groups      []gov.GroupID   // of Principal
 	ExpiresAt   time.Time       // of the key or the token; zero: does not expire
 	Subject     string          // of a token, as its issuer names the workload
+	Issuer      string          // of a person's token
+	AuthTime    time.Time       // when the person signed in; zero: the token does not say
+	Methods     []string        // how (amr, RFC 8176)
+	Level       string          // how well (acr, OpenID Connect Core 1.0)
 }
 
 // Service authenticates and resolves. Its fields are set once, before use; it is safe for concurrent use.

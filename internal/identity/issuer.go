@@ -16,17 +16,18 @@ import (
 // Use is what the tokens of an issuer are taken for.
 type Use string
 
-// The uses: to authenticate an agent, or to prove the principal of a call.
+// The uses: to authenticate an agent, to prove the principal of a call, or to sign a person in.
 const (
 	UseAgents     Use = "agents"
 	UsePrincipals Use = "principals"
+	UsePeople     Use = "people"
 )
 
 // Issuer is one trusted issuer of tokens and what its tokens mean here.
 type Issuer struct {
 	URL          string          // exactly as in the iss claim; the discovery document is below it
 	Audience     string          // that a token must name
-	For          Use             // agents or principals
+	For          Use             // agents, principals or people
 	Environment  gov.Environment // that the agents belong to; of principals: the only one, or empty for all
 	AgentClaim   string          // that has the agent's id; "sub" if empty
 	AgentPrefix  string          // that the claim's value must begin with and that is not part of the id
@@ -109,9 +110,11 @@ func (i Issuer) complete() (Issuer, error) {
 		return i.completeAgents()
 	case UsePrincipals:
 		return i.completePrincipals()
+	case UsePeople:
+		return i.completePeople()
 	}
-	return Issuer{}, fmt.Errorf("issuer %s: for=%s is not known; write for=agents (its tokens authenticate agents) or "+
-		"for=principals (its tokens prove for whom a call is made)", i.URL, i.For)
+	return Issuer{}, fmt.Errorf("issuer %s: for=%s is not known; write for=agents (its tokens authenticate agents), "+
+		"for=principals (its tokens prove for whom a call is made) or for=people (its tokens sign people in)", i.URL, i.For)
 }
 
 func (i Issuer) completeAgents() (Issuer, error) {
@@ -152,6 +155,14 @@ func (i Issuer) completePrincipals() (Issuer, error) {
 		i.GroupsClaim = claimGroups
 	}
 	return i, nil
+}
+
+// completePeople is for all environments: what a person may do in each is said by the bundle that is active there.
+func (i Issuer) completePeople() (Issuer, error) {
+	if i.Environment != "" {
+		return Issuer{}, fmt.Errorf("issuer %s: leave environment out with for=people; the groups of each environment's bundle say who may do what there", i.URL)
+	}
+	return i.completePrincipals()
 }
 
 // checkURL wants https. Plain http is for a loopback address only: whoever can answer in an issuer's place can make tokens.
@@ -211,8 +222,8 @@ func (is *Issuers) clash(i Issuer) error {
 				"token made for one cannot be used for another", i.URL, i.Audience)
 		}
 		overlap := other.Environment == i.Environment || other.Environment == "" || i.Environment == ""
-		if i.For == UsePrincipals && other.For == UsePrincipals && other.URL != i.URL && overlap {
-			return fmt.Errorf("issuers %s and %s both name principals of one environment, and the same subject could be two people; "+
+		if i.For != UseAgents && other.For == i.For && other.URL != i.URL && overlap {
+			return fmt.Errorf("issuers %s and %s both name principals or people of one environment, and the same subject could be two people; "+
 				"give each an environment of its own", other.URL, i.URL)
 		}
 	}

@@ -43,7 +43,7 @@ func TestAnIssuerThatCannotBeSaysWhatToWrite(t *testing.T) {
 	t.Parallel()
 	const base = "url=https://idp.example.com,audience=writ"
 	cases := map[string]string{
-		"": "url=https://", "https://idp.example.com": "key=value", "url=": "key=value", base + ",for=people": "for=principals",
+		"": "url=https://", "https://idp.example.com": "key=value", "url=": "key=value", base + ",for=machines": "for=principals",
 		base: "for=agents", base + ",for=agents": "environment=prod", base + ",for=agents,environment=org": "environment=prod",
 		base + ",for=agents,environment=Prod":                                        "environment=prod",
 		base + ",for=agents,environment=prod,rule=fixed":                             "rule=runs_as",

@@ -143,7 +143,7 @@ func (s *Service) verify(ctx context.Context, raw string, use Use) (claims, Issu
 	if err := s.checkTime(c); err != nil {
 		return nil, Issuer{}, err
 	}
-	if issuer.For != use {
+	if use != useAny && issuer.For != use {
 		return nil, Issuer{}, wrongUse(use)
 	}
 	return c, issuer, nil
@@ -230,12 +230,53 @@ func (s *Service) checkTime(c claims) error {
 	return nil
 }
 
-// byToken authenticates an agent by the token of a trusted issuer.
+// useAny lets the caller look at what the issuer is for.
+const useAny Use = ""
+
+// byToken authenticates an agent or a person by the token of a trusted issuer.
 func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
-	c, issuer, err := s.verify(ctx, raw, UseAgents)
+	c, issuer, err := s.verify(ctx, raw, useAny)
 	if err != nil {
 		return Caller{}, err
 	}
+	switch issuer.For {
+	case UseAgents:
+		return agentOf(c, issuer)
+	case UsePeople:
+		return personOf(c, issuer)
+	default:
+		return Caller{}, wrongUse(UseAgents)
+	}
+}
+
+// PersonPrefix begins the credential id of people, who come with a token of their identity provider.
+const PersonPrefix = "person:"
+
+func personOf(c claims, issuer Issuer) (Caller, error) {
+	p, groups, err := principalOf(c, issuer)
+	if err != nil {
+		return Caller{}, refuseToken(CauseClaims, "the token does not sign a person in: "+err.Error(), err)
+	}
+	expires, _, err := c.time("exp")
+	if err != nil {
+		return Caller{}, refuseToken(CauseClaims, "the token's exp claim is malformed", err)
+	}
+	since, _, err := c.time("auth_time")
+	if err != nil {
+		return Caller{}, refuseToken(CauseClaims, "the token's auth_time claim is malformed", err)
+	}
+	methods, err := c.list("amr")
+	if err != nil {
+		return Caller{}, refuseToken(CauseClaims, "the token's amr claim is malformed", err)
+	}
+	return Caller{
+		Credential: gov.CredentialID(PersonPrefix + issuer.URL), Role: state.RolePerson, Environment: gov.OrgLedger, Principal: p,
+		Assurance: gov.AssuranceVerified, Groups: groups, ExpiresAt: expires, Subject: c.text(claimSubject), Issuer: issuer.URL,
+		AuthTime: since, Methods: methods, Level: c.text("acr"),
+	}, nil
+}
+
+func agentOf(c claims, issuer Issuer) (Caller, error) {
 	agent, ok := strings.CutPrefix(c.text(issuer.AgentClaim), issuer.AgentPrefix)
 	if !ok || !gov.ValidName(agent) {
 		return Caller{}, refuseToken(CauseClaims, fmt.Sprintf("the token's claim %s does not name an agent; it must be %q and the agent's id "+

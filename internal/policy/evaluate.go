@@ -24,6 +24,7 @@ type State struct {
 	CredentialValid bool
 	CredentialAgent gov.AgentID // that the credential is bound to
 	Exhausted       []string    // ids of limits that are used up, sorted
+	Consent         *Consent    // what people said to this very call before, if they were asked
 	Time            time.Time   // of the judgement, UTC
 }
 
@@ -36,6 +37,7 @@ type Verdict struct {
 	Policies    []gov.PolicyID // that determined it; sorted, never nil
 	LabelsAdded []gov.Label    // that the session gains, with an allow; sorted
 	Gate        *Gate          // with require_approval
+	Consented   bool           // State.Consent counted, for or against the call
 	InputPath   string         // with the reason input_schema: the JSON pointer of what does not fit
 }
 
@@ -239,11 +241,54 @@ func (j *judgement) verdict(f fired) Verdict {
 	case len(j.state.Exhausted) > 0:
 		return deny(gov.ReasonLimit, "A limit is used up: "+strings.Join(j.state.Exhausted, ", ")+".")
 	case len(f.gates) > 0:
-		v := because(gov.OutcomeRequireApproval, gov.ReasonApproval, "A person has to approve this call first.", f.gates)
-		v.Gate = merge(f.gates)
-		return v
+		return j.gated(f)
 	}
 	return because(gov.OutcomeAllow, gov.ReasonPolicyPermit, "The policy permits this call.", f.permits)
+}
+
+// Consent is what people said when they were asked through a gate.
+type Consent struct {
+	Gate  Gate
+	State gov.ApprovalState
+}
+
+// covers says whether people were asked for at least what a gate asks for now, by the same policies.
+func (c Consent) covers(now Gate) bool {
+	return slices.Equal(c.Gate.Policies, now.Policies) && slices.Equal(c.Gate.Groups, now.Groups) &&
+		c.Gate.Quorum >= now.Quorum && (c.Gate.StepUp || !now.StepUp)
+}
+
+// gated is the verdict where only people's consent is missing.
+func (j *judgement) gated(f fired) Verdict {
+	gate := merge(f.gates)
+	if c := j.state.Consent; c != nil && c.covers(*gate) {
+		switch c.State {
+		case gov.ApprovalApproved:
+			v, consent := because(gov.OutcomeAllow, gov.ReasonPolicyPermit, "The policy permits this call.", f.permits), consented(gov.ReasonApproved, "People who may approve this call did.", f.gates)
+			v.Reasons, v.Policies, v.Consented = append(v.Reasons, consent...), append(v.Policies, ids(f.gates)...), true
+			return v
+		case gov.ApprovalDenied:
+			return refused(gov.ReasonApprovalDenied, "A person who was asked to approve this call denied it.", f.gates)
+		case gov.ApprovalExpired, gov.ApprovalUnused:
+			return refused(gov.ReasonApprovalExpired, "The time to approve this call, or to make it after the approval, is over. Ask again as a new call.", f.gates)
+		case gov.ApprovalPending, gov.ApprovalConsumed:
+		}
+	}
+	v := because(gov.OutcomeRequireApproval, gov.ReasonApproval, "A person has to approve this call first.", f.gates)
+	v.Gate = gate
+	return v
+}
+
+func consented(code gov.ReasonCode, message string, gates []*rule) []gov.Reason {
+	reasons := make([]gov.Reason, len(gates))
+	for i, r := range gates {
+		reasons[i] = gov.Reason{Code: code, Policy: r.id, Message: message}
+	}
+	return reasons
+}
+
+func refused(code gov.ReasonCode, message string, gates []*rule) Verdict {
+	return Verdict{Outcome: gov.OutcomeDeny, Policies: ids(gates), Reasons: consented(code, message, gates), Consented: true}
 }
 
 func because(outcome gov.Outcome, code gov.ReasonCode, otherwise string, rules []*rule) Verdict {

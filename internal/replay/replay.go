@@ -46,7 +46,7 @@ type Range struct{ From, To int64 }
 // Replay judges every decision of a range again. progress is called now and then with the entries done.
 func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, progress func(done int64)) (Report, error) {
 	p := &player{
-		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{},
+		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{}, approvals: map[gov.EntryID]state.Approval{},
 		report: Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}},
 	}
 	err := l.Scan(ctx, 0, r.To, true, func(raw ledger.Raw) error {
@@ -62,11 +62,12 @@ func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Rang
 const progressEvery = 1 << 10
 
 type player struct {
-	control  *state.Control
-	compile  state.Compile
-	within   Range
-	sessions map[gov.SessionID][]gov.Label
-	report   Report
+	control   *state.Control
+	compile   state.Compile
+	within    Range
+	sessions  map[gov.SessionID][]gov.Label
+	approvals map[gov.EntryID]state.Approval
+	report    Report
 }
 
 func (p *player) entry(raw ledger.Raw) error {
@@ -75,8 +76,12 @@ func (p *player) entry(raw ledger.Raw) error {
 	if err != nil {
 		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
 	}
-	if e.Kind == canon.KindDecision {
+	switch e.Kind {
+	case canon.KindDecision:
 		return p.decision(e, raw)
+	case canon.KindApprovalVote:
+		return p.vote(e, raw.Index)
+	default:
 	}
 	if !e.Kind.ChangesControl() {
 		return nil
@@ -103,11 +108,12 @@ func (p *player) decision(e canon.Entry, raw ledger.Raw) error {
 		slices.Sort(labels)
 		p.sessions[d.Session] = slices.Compact(labels)
 	}
+	consent := p.consult(d, e.ID)
 	if raw.Index < p.within.From {
 		return nil
 	}
 	p.report.Decisions++
-	again, ok, err := p.judge(d, raw, before)
+	again, ok, err := p.judge(d, raw, before, consent)
 	switch {
 	case err != nil:
 		p.differ(raw.Index, e.ID, err.Error())
@@ -131,7 +137,7 @@ func (p *player) differ(index int64, id gov.EntryID, what string) {
 }
 
 // judge gives what the decision would be now. ok is false when what it was judged on was erased.
-func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label) (again canon.Decision, ok bool, err error) {
+func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label, asked *state.Approval) (again canon.Decision, ok bool, err error) {
 	payload, err := canon.DecodePayload(raw.Payload)
 	if err != nil {
 		return again, false, err
@@ -155,21 +161,81 @@ func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label) (ag
 	if named, ok := state.PrincipalOf(payload); ok {
 		principal = named
 	}
-	v := p.control.Judge(state.Question{
+	q := state.Question{
 		Call: gov.Call{
 			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
 			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
 		},
 		Credential: d.Credential, Labels: labels, At: at,
-	})
-	return recorded(d, v, p.control, labels), true, nil
+	}
+	if asked != nil {
+		q.Consent = asked.Consent(at)
+	}
+	return recorded(d, p.control.Judge(q), p.control, labels, at), true, nil
 }
 
 // recorded is the decision as a verdict would have it recorded.
-func recorded(d canon.Decision, v policy.Verdict, c *state.Control, labels []gov.Label) canon.Decision {
+func recorded(d canon.Decision, v policy.Verdict, c *state.Control, labels []gov.Label, at time.Time) canon.Decision {
 	d.Mode, d.Outcome, d.Would, d.Reasons, d.Policies = v.Mode, v.Outcome, v.Would, v.Reasons, v.Policies
 	d.LabelsAdded, d.Labels, d.Bundle, d.Epoch = v.LabelsAdded, labels, c.Bundle(), c.Epoch
+	d.Approval = nil
+	if v.Gate != nil {
+		asked := state.AskedOf(*v.Gate, at)
+		d.Approval = &asked
+	}
+	if !v.Consented {
+		d.Approved = ""
+	}
 	return d
+}
+
+// consult gives the request that a decision rests on, as it was before, and keeps what the decision does to requests.
+func (p *player) consult(d canon.Decision, id gov.EntryID) *state.Approval {
+	if d.Approval != nil {
+		p.approvals[id] = state.OpenApproval(*d.Approval)
+	}
+	asked, known := p.approvals[d.Approved]
+	if !known {
+		return nil
+	}
+	if d.Outcome == gov.OutcomeAllow {
+		used := asked
+		used.State = gov.ApprovalConsumed
+		p.approvals[d.Approved] = used
+	}
+	return &asked
+}
+
+// vote counts a vote again and compares how far the request came by it.
+func (p *player) vote(e canon.Entry, index int64) error {
+	v, err := canon.Body[canon.ApprovalVote](e)
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", index, err)
+	}
+	at, err := e.Time()
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", index, err)
+	}
+	before, known := p.approvals[v.Decision]
+	if _, twice := before.Has(v.Person); !known || twice || before.State != gov.ApprovalPending {
+		p.differ(index, e.ID, fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision))
+		return nil
+	}
+	after := before.Count(v.Person, v.Vote, at)
+	if after.State != v.State || v.ExecuteBy > after.ExecuteBy {
+		p.differ(index, e.ID, fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
+			v.State, v.ExecuteBy, after.State, after.ExecuteBy))
+	}
+	after.ExecuteBy = v.ExecuteBy // counted from when the vote was taken, a little before its commit
+	p.approvals[v.Decision] = after
+	return nil
+}
+
+func asked(d canon.Decision) string {
+	if d.Approval == nil {
+		return "none"
+	}
+	return fmt.Sprint(*d.Approval)
 }
 
 // compare names the first field that differs, with both values.
@@ -184,6 +250,8 @@ func compare(was, now canon.Decision) string {
 		{"policies", text(was.Policies), text(now.Policies)},
 		{"labels", text(was.Labels), text(now.Labels)},
 		{"labels_added", text(was.LabelsAdded), text(now.LabelsAdded)},
+		{"approval", asked(was), asked(now)},
+		{"approved", text(was.Approved), text(now.Approved)},
 		{"bundle", text(was.Bundle), text(now.Bundle)},
 		{"epoch", text(was.Epoch), text(now.Epoch)},
 	} {

@@ -144,13 +144,14 @@ const WorkloadPrefix = "jwt:"
 type Question struct {
 	Call       gov.Call
 	Credential gov.CredentialID
-	Labels     []gov.Label // of the session, sorted
-	At         time.Time   // of the judgement, UTC
+	Labels     []gov.Label     // of the session, sorted
+	At         time.Time       // of the judgement, UTC
+	Consent    *policy.Consent // that people gave to this very call, if they were asked
 }
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
-	s := policy.State{Environment: c.Ledger, Engine: c.Engine, Labels: q.Labels, Time: q.At}
+	s := policy.State{Environment: c.Ledger, Engine: c.Engine, Labels: q.Labels, Time: q.At, Consent: q.Consent}
 	if strings.HasPrefix(string(q.Credential), WorkloadPrefix) {
 		// The token was checked at the door, and is not kept.
 		s.CredentialValid, s.CredentialAgent = true, q.Call.Agent

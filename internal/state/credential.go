@@ -12,10 +12,11 @@ import (
 // Role is what a credential is for.
 type Role string
 
-// The roles of credentials. People's roles come with people.
+// The roles. Agents and administrators hold credentials; a person comes with a token of the organization's identity provider.
 const (
-	RoleAgent Role = "agent"
-	RoleAdmin Role = "admin"
+	RoleAgent  Role = "agent"
+	RoleAdmin  Role = "admin"
+	RolePerson Role = "person"
 )
 
 // Rule says for whom the holder of a credential may call.

@@ -1,0 +1,164 @@
+package approval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/state"
+)
+
+// SignInFreshMax is how long ago a person may have signed in to vote.
+const SignInFreshMax = 15 * time.Minute
+
+const (
+	voteTriesMax    = 16 // when other votes come first
+	commentBytesMax = 4 << 10
+)
+
+// Ballot is a vote as a person casts it.
+type Ballot struct {
+	Vote    gov.Vote
+	Shown   string // leaf hash of the decision that the person was shown, hexadecimal
+	Comment string
+}
+
+// Cast records a person's vote. The same vote cast again changes nothing. Errors are *gov.Error.
+func (s *Service) Cast(ctx context.Context, person identity.Caller, env *live.Environment, decision gov.EntryID, b Ballot) (Request, error) {
+	if err := b.check(); err != nil {
+		return Request{}, err
+	}
+	for range voteTriesMax {
+		r, err := Find(ctx, env.Ledger, decision)
+		if err != nil {
+			return Request{}, err
+		}
+		if err := env.Refresh(ctx); err != nil {
+			return Request{}, err
+		}
+		after, err := s.cast(ctx, person, env, r, b)
+		if !errors.Is(err, ledger.ErrStale) {
+			return after, err
+		}
+	}
+	return Request{}, &gov.Error{Code: gov.CodeOverloaded, Detail: "other votes kept coming first; try again"}
+}
+
+func (b Ballot) check() error {
+	switch {
+	case !b.Vote.Valid():
+		return &gov.Error{Code: gov.CodeInvalidField, Path: "/vote", Detail: "must be approve or deny"}
+	case len(b.Comment) > commentBytesMax:
+		return &gov.Error{Code: gov.CodeInvalidField, Path: "/comment", Detail: fmt.Sprintf("is longer than %d bytes", commentBytesMax)}
+	}
+	return nil
+}
+
+// cast counts one vote on the request as it was read.
+func (s *Service) cast(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot) (Request, error) {
+	now, ref := s.Now().UTC(), identity.PrincipalRef(s.Key, person.Principal)
+	asked, err := env.Ledger.ByID(ctx, r.Decision())
+	if err != nil {
+		return r, err
+	}
+	groups, err := s.eligible(person, env, r, ref, now)
+	if err != nil {
+		return r, err
+	}
+	if leaf := asked.Receipt().LeafHash; b.Shown != leaf {
+		return r, &gov.Error{Code: gov.CodeInvalidField, Path: "/shown", Detail: "is not the leaf hash of the decision that asks; read the request again and vote on what it shows"}
+	}
+	if earlier, voted := r.Has(ref); voted {
+		if earlier.Vote == b.Vote {
+			return r, nil
+		}
+		return r, &gov.Error{Code: gov.CodeConflict, Path: "/vote", Detail: "you voted before: " + string(earlier.Vote)}
+	}
+	if at := r.At(now); at != gov.ApprovalPending {
+		return r, &gov.Error{Code: gov.CodeApprovalClosed, Detail: "the request is " + string(at) + " already"}
+	}
+	if r.Asked.StepUp && b.Vote == gov.VoteApprove {
+		return r, &gov.Error{Code: gov.CodeStepUpRequired, Detail: "the policy wants this approval signed by a passkey, which this version cannot take; it can be denied"}
+	}
+	r.Approval = r.Count(ref, b.Vote, now)
+	return s.record(ctx, person, env, r, b, groups, ref)
+}
+
+// eligible gives the groups that make a person an approver of the request, or says why not.
+func (s *Service) eligible(person identity.Caller, env *live.Environment, r Request, ref string, now time.Time) ([]gov.GroupID, error) {
+	refuse := func(code gov.Code, detail string) ([]gov.GroupID, error) {
+		return nil, &gov.Error{Code: code, Detail: detail}
+	}
+	if person.Role != state.RolePerson || person.Principal.Type != gov.PrincipalUser {
+		return refuse(gov.CodeForbidden, "only a person votes: sign in with the organization's identity provider")
+	}
+	control := env.Control()
+	if control.Engine == nil {
+		return refuse(gov.CodeNotEligible, "the environment has no active bundle, so nobody is an approver")
+	}
+	b := control.Engine.Bundle()
+	var groups []gov.GroupID
+	for _, g := range r.Asked.Groups {
+		if slices.Contains(person.Groups, g) || slices.Contains(b.GroupsOf(person.Principal), g) {
+			groups = append(groups, g)
+		}
+	}
+	if len(groups) == 0 {
+		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", r.Asked.Groups))
+	}
+	if r.Principal.Type == gov.PrincipalUser && r.Principal.Ref == ref {
+		return refuse(gov.CodeNotEligible, "the call is made for you, and nobody approves their own request")
+	}
+	if agent, ok := b.Agent(r.Agent); ok && owns(agent.Owner, person.Principal) {
+		return refuse(gov.CodeNotEligible, "you own the agent that asks, and nobody approves their own request")
+	}
+	if person.AuthTime.IsZero() || now.Sub(person.AuthTime) > SignInFreshMax {
+		return refuse(gov.CodeSignInStale, "a vote needs a sign-in of the last "+SignInFreshMax.String()+": sign in again")
+	}
+	return groups, nil
+}
+
+// owns says whether the owner that an inventory names (user:ID, an id, or an address of mail) may be a person: when in doubt
+// it is, and somebody else has to vote.
+func owns(owner string, p gov.Principal) bool {
+	owner = strings.TrimPrefix(owner, string(gov.PrincipalUser)+":")
+	ownerName, _, ownerMails := strings.Cut(owner, "@")
+	name, _, mails := strings.Cut(p.ID, "@")
+	return strings.EqualFold(owner, p.ID) || ownerMails != mails && strings.EqualFold(ownerName, name)
+}
+
+func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot, groups []gov.GroupID, ref string) (Request, error) {
+	var random [2 * canon.SaltSize]byte
+	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
+		return r, fmt.Errorf("read randomness: %w", err)
+	}
+	body := canon.ApprovalVote{
+		Decision: r.Decision(), Vote: b.Vote, Person: ref, Groups: groups, Issuer: person.Issuer,
+		AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout), Methods: person.Methods, Level: person.Level, Shown: b.Shown,
+		State: r.State, ExecuteBy: r.ExecuteBy, Commitments: map[canon.Group]canon.Commitment{},
+	}
+	payload := canon.Payload{}
+	seal := func(salt []byte, g canon.Group, value any) {
+		payload[g], body.Commitments[g] = canon.Seal(canon.Salt(salt), g, canon.AppendValue(nil, value))
+	}
+	seal(random[:canon.SaltSize], canon.GroupPrincipal, state.PrincipalValue(person.Principal))
+	if b.Comment != "" {
+		seal(random[canon.SaltSize:], canon.GroupText, b.Comment)
+	}
+	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
+	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, r)
+	if err != nil {
+		return r, err
+	}
+	r.doc.Version = receipt.Index + 1
+	return r, nil
+}
