@@ -22,6 +22,7 @@ type cli struct {
 	Key       keyCmd       `cmd:"" help:"Issue, list and revoke the keys of agents."`
 	Decide    decideCmd    `cmd:"" help:"Ask for the decision on one call."`
 	Decisions decisionsCmd `cmd:"" help:"Find recorded decisions, or show one with its proof."`
+	Approvals approvalsCmd `cmd:"" help:"What waits for a person, and voting on it."`
 	Verify    verifyCmd    `cmd:"" help:"Check that a ledger is whole and untouched."`
 	Replay    replayCmd    `cmd:"" help:"Judge recorded decisions again and compare."`
 	Export    exportCmd    `cmd:"" help:"Write a ledger to a file that can be verified anywhere."`

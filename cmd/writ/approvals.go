@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+type approvalsCmd struct {
+	List    approvalsListCmd `cmd:"" default:"withargs" help:"What waits for a person, or waited."`
+	Show    approvalsShowCmd `cmd:"" help:"One request: what is asked, why, and who answered."`
+	Approve approveCmd       `cmd:"" help:"Consent to one call."`
+	Deny    denyCmd          `cmd:"" help:"Refuse one call. A denial is final."`
+}
+
+// asPerson is a person who signed in with the organization's identity provider. The administrator may look, and not vote.
+type asPerson struct {
+	remote
+	PersonToken string `help:"Your token of the identity provider (an ID token for Writ's audience)." env:"WRIT_PERSON_TOKEN"`
+}
+
+func (p asPerson) reader() string {
+	if p.PersonToken != "" {
+		return p.PersonToken
+	}
+	return p.AdminToken
+}
+
+// requestRow is a request for approval as the API gives it.
+type requestRow struct {
+	ID          string `json:"id"`
+	Environment string `json:"environment"`
+	State       string `json:"state"`
+	Agent       string `json:"agent"`
+	Tool        string `json:"tool"`
+	Principal   struct {
+		Type      string `json:"type"`
+		Ref       string `json:"ref"`
+		Assurance string `json:"assurance"`
+	} `json:"principal"`
+	Session string `json:"session"`
+	Asked   struct {
+		Groups    []string `json:"groups"`
+		Quorum    int      `json:"quorum"`
+		ApproveBy string   `json:"approve_by"`
+	} `json:"asked"`
+	Votes []struct {
+		Person string `json:"person"`
+		Vote   string `json:"vote"`
+		At     string `json:"at"`
+	} `json:"votes"`
+	ExecuteBy string      `json:"execute_by"`
+	Shown     string      `json:"shown"`
+	Why       decisionRow `json:"why"`
+	Call      struct {
+		Principal struct {
+			Type string `json:"type"`
+			ID   string `json:"id"`
+		} `json:"principal"`
+		Input json.RawMessage `json:"input"`
+	} `json:"call"`
+}
+
+type approvalsListCmd struct {
+	asPerson
+	Environment string `help:"Environment." default:"prod" short:"e"`
+	State       string `help:"Only those in this state." enum:"pending,approved,denied,expired,unused,consumed,any" default:"pending"`
+	JSON        bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives examples.
+func (approvalsListCmd) Help() string {
+	return `Examples:
+  writ approvals                       what waits for you
+  writ approvals list --state any -e staging --json`
+}
+
+// Run lists requests.
+func (c approvalsListCmd) Run(ctx context.Context, s std) error {
+	query := url.Values{"environment": {c.Environment}}
+	if c.State != "any" {
+		query.Set("state", c.State)
+	}
+	var page struct {
+		Approvals []requestRow `json:"approvals"`
+		Next      string       `json:"next_cursor"`
+	}
+	data, err := c.get(ctx, c.reader(), "/v1/approvals", query, &page)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, data)
+	}
+	rows := [][]string{{"ID", "STATE", "AGENT", "TOOL", "ASKED", "VOTES", "UNTIL"}}
+	for _, r := range page.Approvals {
+		until := r.Asked.ApproveBy
+		if r.ExecuteBy != "" {
+			until = r.ExecuteBy
+		}
+		rows = append(rows, []string{r.ID, r.State, r.Agent, r.Tool, strings.Join(r.Asked.Groups, ","), fmt.Sprintf("%d of %d", len(r.Votes), r.Asked.Quorum), until})
+	}
+	if len(rows) == 1 {
+		fmt.Fprintln(s.out, "Nothing.")
+		return nil
+	}
+	if err := table(s.out, rows); err != nil || page.Next == "" {
+		return err
+	}
+	fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
+	return nil
+}
+
+type approvalsShowCmd struct {
+	asPerson
+	ID   string `arg:"" help:"The request, apr_…"`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives examples.
+func (approvalsShowCmd) Help() string {
+	return `Examples:
+  writ approvals show apr_000000000jd2d69vktekatahg8`
+}
+
+// Run shows a request.
+func (c approvalsShowCmd) Run(ctx context.Context, s std) error {
+	var r requestRow
+	data, err := c.get(ctx, c.reader(), "/v1/approvals/"+url.PathEscape(c.ID), nil, &r)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, data)
+	}
+	return r.print(s)
+}
+
+func (r requestRow) print(s std) error {
+	principal := r.Principal.Type + ":" + r.Principal.Ref
+	if r.Call.Principal.ID != "" {
+		principal = r.Call.Principal.Type + ":" + r.Call.Principal.ID
+	}
+	rows := [][]string{
+		{"request", r.ID}, {"state", r.State}, {"agent", r.Agent + " in " + r.Environment}, {"for", principal + " (" + r.Principal.Assurance + ")"},
+		{"tool", r.Tool}, {"input", string(r.Call.Input)},
+		{"asked", fmt.Sprintf("%d of %s, until %s", r.Asked.Quorum, strings.Join(r.Asked.Groups, " or "), r.Asked.ApproveBy)},
+	}
+	for _, reason := range r.Why.Reasons {
+		rows = append(rows, []string{"why", strings.TrimSpace(reason.Policy + ": " + reason.Message)})
+	}
+	for _, v := range r.Votes {
+		rows = append(rows, []string{"vote", v.Vote + " by " + v.Person + " at " + v.At})
+	}
+	if r.ExecuteBy != "" {
+		rows = append(rows, []string{"to be run by", r.ExecuteBy})
+	}
+	return table(s.out, append(rows, []string{"digest", r.Shown}))
+}
+
+// ballot is a vote on what was shown.
+type ballot struct {
+	asPerson
+	ID      string `arg:"" help:"The request, apr_…"`
+	Comment string `help:"Why; kept with the vote, erasable."`
+	Shown   string `help:"Digest of what you were shown (writ approvals show), to vote on exactly that."`
+}
+
+type approveCmd struct{ ballot }
+
+// Help gives examples.
+func (approveCmd) Help() string {
+	return `Shows the request, asks, and votes on exactly what it showed. With --shown it does not ask. Needs a sign-in of the last
+15 minutes.
+
+Examples:
+  WRIT_PERSON_TOKEN=… writ approvals approve apr_000000000jd2d69vktekatahg8 --comment "seen the invoice"
+  WRIT_PERSON_TOKEN=… writ approvals approve apr_000000000jd2d69vktekatahg8 --shown DIGEST`
+}
+
+// Run approves.
+func (c approveCmd) Run(ctx context.Context, s std) error { return c.cast(ctx, s, "approve") }
+
+type denyCmd struct{ ballot }
+
+// Help gives examples.
+func (denyCmd) Help() string {
+	return `Examples:
+  WRIT_PERSON_TOKEN=… writ approvals deny apr_000000000jd2d69vktekatahg8 --comment "wrong supplier"`
+}
+
+// Run denies.
+func (c denyCmd) Run(ctx context.Context, s std) error { return c.cast(ctx, s, "deny") }
+
+// confirm shows a request and asks whether that is meant.
+func confirm(s std, r requestRow, vote string) error {
+	if err := r.print(s); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "\n%s this call? [y/N] ", vote)
+	answer, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if !strings.EqualFold(strings.TrimSpace(answer), "y") {
+		return errors.New("nothing was voted")
+	}
+	return nil
+}
+
+func (c ballot) cast(ctx context.Context, s std, vote string) error {
+	if c.PersonToken == "" {
+		return errors.New("only a person votes: set WRIT_PERSON_TOKEN to your token of the identity provider")
+	}
+	path := "/v1/approvals/" + url.PathEscape(c.ID)
+	var r requestRow
+	if _, err := c.get(ctx, c.PersonToken, path, nil, &r); err != nil {
+		return err
+	}
+	if c.Shown == "" {
+		if err := confirm(s, r, vote); err != nil {
+			return err
+		}
+	} else if c.Shown != r.Shown {
+		return fmt.Errorf("the request is not the one you were shown: its digest is %s", r.Shown)
+	}
+	body, err := json.Marshal(map[string]string{"vote": vote, "shown": r.Shown, "comment": c.Comment})
+	if err != nil {
+		return err
+	}
+	if _, err := c.ask(ctx, c.PersonToken, http.MethodPost, path+"/votes", nil, "application/json", body, &r); err != nil {
+		return err
+	}
+	return r.print(s)
+}
