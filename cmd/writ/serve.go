@@ -37,7 +37,7 @@ type serveCmd struct {
 
 const (
 	gcPercent = 400
-	memoryMax = 120 << 20
+	memoryMax = 80 << 20
 )
 
 // Help gives examples.

@@ -62,7 +62,7 @@ func (s *Store) Ledgers(ctx context.Context) ([]gov.Environment, error) {
 }
 
 // collect runs a query and makes a value of every row.
-func collect[T any](ctx context.Context, db *sql.DB, doing string, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+func collect[T any](ctx context.Context, db *reader, doing string, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, unavailable(doing, err)
@@ -82,7 +82,7 @@ func collect[T any](ctx context.Context, db *sql.DB, doing string, scan func(fun
 }
 
 // one runs a query that gives one row or none.
-func one[T any](ctx context.Context, db *sql.DB, doing string, scan func(func(...any) error) (T, error), query string, args ...any) (v T, ok bool, err error) {
+func one[T any](ctx context.Context, db *reader, doing string, scan func(func(...any) error) (T, error), query string, args ...any) (v T, ok bool, err error) {
 	v, err = scan(db.QueryRowContext(ctx, query, args...).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, false, nil

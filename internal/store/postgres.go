@@ -63,7 +63,7 @@ func OpenPostgres(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	return &Store{read: stdlib.OpenDBFromPool(d.readers), driver: d}, nil
+	return &Store{read: newReader(stdlib.OpenDBFromPool(d.readers), false), driver: d}, nil
 }
 
 // OpenPostgresReadOnly opens a database for reading.
@@ -81,7 +81,7 @@ func OpenPostgresReadOnly(ctx context.Context, url string) (*Store, error) {
 		readers.Close()
 		return nil, fmt.Errorf("open the ledger's database: %w", err)
 	}
-	return &Store{read: stdlib.OpenDBFromPool(readers), driver: readOnlyPool{readers: readers}}, nil
+	return &Store{read: newReader(stdlib.OpenDBFromPool(readers), false), driver: readOnlyPool{readers: readers}}, nil
 }
 
 // readOnlyPool closes its pool with the store.

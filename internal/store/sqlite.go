@@ -147,7 +147,7 @@ func (d *sqliteDriver) open(ctx context.Context) (*Store, error) {
 	}
 	read.SetMaxOpenConns(readersMax)
 	read.SetMaxIdleConns(readersMax)
-	return &Store{read: read, driver: d}, read.PingContext(ctx)
+	return &Store{read: newReader(read, true), driver: d}, read.PingContext(ctx)
 }
 
 // OpenSQLiteReadOnly opens the store in a directory for reading, beside a server that may be running.
@@ -168,7 +168,7 @@ func OpenSQLiteReadOnly(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), read.Close())
 	}
-	return &Store{read: read, driver: readOnly{}}, nil
+	return &Store{read: newReader(read, true), driver: readOnly{}}, nil
 }
 
 // connect opens the appender's connection and makes sure of its durability.

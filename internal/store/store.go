@@ -26,7 +26,7 @@ var migrations embed.FS
 
 // Store is an open database.
 type Store struct {
-	read   *sql.DB // everything but the append path
+	read   *reader // everything but the append path
 	driver driver
 }
 
