@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/replay"
 	"github.com/writ-dev/writ/internal/store"
+	writ "github.com/writ-dev/writ/sdk/go"
 )
 
 const (
@@ -172,6 +175,53 @@ func TestACallWaitsForAPersonAndRunsOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	replays(t, dir)
+}
+
+func TestTheSDKWaitsForPeopleAndRunsOnce(t *testing.T) {
+	t.Parallel()
+	o, dir := newOffice(t), t.TempDir()
+	n := start(t, o.config(dir))
+	n.acme()
+	_, key := n.key("support-bot", "runs_as")
+	client, err := writ.New(n.URL(), key, writ.WithApprovals(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, vote := range []string{"approve", "deny"} {
+		ran, done := 0, make(chan error, 1)
+		go func() {
+			call := writ.Call{Agent: "support-bot", Tool: "stripe/refund", Input: map[string]any{"charge": "ch_" + vote, "amount": 900, "currency": "usd"}}
+			_, err := client.Call(t.Context(), call, func(context.Context) (any, error) { ran++; return "re_1", nil })
+			done <- err
+		}()
+		var id string
+		eventually(t, "the request is open", func() bool {
+			list := n.get("/v1/approvals?environment=prod&state=pending", n.admin).decode(t)["approvals"].([]any)
+			if len(list) == 0 {
+				return false
+			}
+			id = list[0].(map[string]any)["id"].(string)
+			return true
+		})
+		if e := n.vote(id, o.signIn("tom", nil), vote); e.status != http.StatusOK {
+			t.Fatalf("vote: %s", e.body)
+		}
+		err := <-done
+		var denied *writ.DeniedError
+		if vote == "approve" && (err != nil || ran != 1) || vote == "deny" && (!errors.As(err, &denied) || ran != 0) {
+			t.Errorf("%s: ran %d times, %v", vote, ran, err)
+		}
+	}
+	impatient, err := writ.New(n.URL(), key, writ.WithApprovals(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = impatient.Call(t.Context(), writ.Call{Agent: "support-bot", Tool: "stripe/refund", Input: map[string]any{"charge": "ch_3", "amount": 900, "currency": "usd"}},
+		func(context.Context) (any, error) { t.Error("it ran without consent"); return nil, nil })
+	var asks *writ.ApprovalRequiredError
+	if !errors.As(err, &asks) || asks.Decision.Approval == nil {
+		t.Errorf("nobody answers: %v", err)
+	}
 }
 
 func TestAnApprovalIsForOneCallOnce(t *testing.T) {

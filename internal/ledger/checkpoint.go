@@ -30,11 +30,8 @@ type Signer struct {
 	Log       note.Verifier
 	Witnesses []Witness
 
-	seen map[string]int64 // witness to the size it has
+	standings map[string]*standing // of the witnesses, by name
 }
-
-// witnessTriesMax is how often a witness that has another size than thought is asked again.
-const witnessTriesMax = 2
 
 // Sign signs the newest head if the ledger grew since the last checkpoint, after proving that the head continues what was
 // signed before; it refuses otherwise. Cosignatures of witnesses that answer are kept with it.
@@ -45,7 +42,8 @@ func (s *Signer) Sign(ctx context.Context) (signed bool, err error) {
 	}
 	tree := merkle.Tree{Size: head.Size, Root: head.Root}
 	last, ok, err := s.Ledger.store.Checkpoint(ctx, s.Ledger.name)
-	if err != nil || ok && last.Size == head.Size && s.allCosigned(last.Note) {
+	same := ok && last.Size == head.Size
+	if err != nil || same && s.nobodyToAsk(last.Note) {
 		return false, err
 	}
 	if ok {
@@ -57,8 +55,15 @@ func (s *Signer) Sign(ctx context.Context) (signed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	msg = s.cosign(ctx, tree, msg)
-	return true, s.Ledger.store.SaveCheckpoint(ctx, row.Checkpoint{Ledger: s.Ledger.name, Size: tree.Size, At: s.Ledger.now().UTC(), Note: msg})
+	kept := msg
+	if same {
+		kept = last.Note // with the cosignatures that it has
+	}
+	cosigned := s.cosign(ctx, tree, msg, kept)
+	if same && bytes.Equal(cosigned, last.Note) {
+		return false, nil
+	}
+	return true, s.Ledger.store.SaveCheckpoint(ctx, row.Checkpoint{Ledger: s.Ledger.name, Size: tree.Size, At: s.Ledger.now().UTC(), Note: cosigned})
 }
 
 func (s *Signer) continues(ctx context.Context, tree merkle.Tree, last []byte) error {
@@ -80,70 +85,6 @@ func (s *Signer) continues(ctx context.Context, tree merkle.Tree, last []byte) e
 		return fmt.Errorf("ledger %s does not continue the checkpoint of %d entries signed before: %w", s.Ledger.name, older.Size, err)
 	}
 	return nil
-}
-
-func (s *Signer) verifiers() []note.Verifier {
-	out := make([]note.Verifier, len(s.Witnesses))
-	for i, w := range s.Witnesses {
-		out[i] = w.Verifier()
-	}
-	return out
-}
-
-func (s *Signer) allCosigned(msg []byte) bool {
-	if len(s.Witnesses) == 0 {
-		return true
-	}
-	c, err := merkle.OpenCheckpoint(msg, s.Log, s.verifiers()...)
-	return err == nil && len(c.Cosigners) >= len(s.Witnesses)
-}
-
-// cosign asks every witness and adds the lines that check. A witness that does not answer is left out and asked again with
-// the next checkpoint.
-func (s *Signer) cosign(ctx context.Context, tree merkle.Tree, msg []byte) []byte {
-	out := bytes.Clone(msg)
-	for _, w := range s.Witnesses {
-		lines, err := s.ask(ctx, w, tree, msg)
-		if err != nil {
-			s.Ledger.log.Warn("witness", "witness", w.Name(), "err", err)
-			continue
-		}
-		for _, line := range lines {
-			candidate := append(bytes.Clone(out), line...)
-			if c, err := merkle.OpenCheckpoint(candidate, s.Log, w.Verifier()); err != nil || len(c.Cosigners) == 0 {
-				s.Ledger.log.Warn("witness gave a cosignature that does not check", "witness", w.Name(), "err", err)
-				continue
-			}
-			out = candidate
-		}
-	}
-	return out
-}
-
-func (s *Signer) ask(ctx context.Context, w Witness, tree merkle.Tree, msg []byte) ([]string, error) {
-	if s.seen == nil {
-		s.seen = map[string]int64{}
-	}
-	for range witnessTriesMax {
-		old := s.seen[w.Name()]
-		if old > tree.Size {
-			return nil, fmt.Errorf("the witness has seen %d entries, the ledger has %d: entries are gone", old, tree.Size)
-		}
-		proof, err := s.Ledger.ProveConsistency(ctx, tree, old)
-		if err != nil {
-			return nil, err
-		}
-		lines, has, err := w.Cosign(ctx, old, proof, msg)
-		if err != nil {
-			return nil, err
-		}
-		if lines != nil {
-			s.seen[w.Name()] = tree.Size
-			return lines, nil
-		}
-		s.seen[w.Name()] = has
-	}
-	return nil, fmt.Errorf("the witness has %d entries and still did not cosign", s.seen[w.Name()])
 }
 
 // Checkpoint is the newest signed checkpoint.

@@ -63,7 +63,8 @@ func New(base, vkey string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{url: strings.TrimSuffix(base, "/") + "/add-checkpoint", verifier: v, http: &http.Client{Timeout: answerTimeMax}}, nil
+	asker := &http.Client{Timeout: answerTimeMax, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &Client{url: strings.TrimSuffix(base, "/") + "/add-checkpoint", verifier: v, http: asker}, nil
 }
 
 // Name is the name in the witness's key.
@@ -90,9 +91,12 @@ func (c *Client) Cosign(ctx context.Context, old int64, proof []row.Hash, checkp
 	if err != nil {
 		return nil, 0, fmt.Errorf("ask witness: %w", err)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax+1))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return nil, 0, fmt.Errorf("read the witness's answer: %w", err)
+	}
+	if len(answer) > answerBytesMax {
+		return nil, 0, fmt.Errorf("the witness's answer is over %d bytes", answerBytesMax)
 	}
 	return read(resp, string(answer))
 }

@@ -89,7 +89,13 @@ func aboutOutput(err error) bool {
 //
 // If fn panics, that is reported as a failure and goes on. If ctx ends while fn runs, the report is still sent.
 func (c *Client) Call(ctx context.Context, call Call, fn func(ctx context.Context) (any, error)) (any, error) {
+	if call.CallID == "" {
+		call.CallID = newCallID() // the same when it is asked again
+	}
 	d, err := c.Decide(ctx, call)
+	if err == nil && d.Outcome == RequireApproval {
+		d, err = c.answered(ctx, call, d)
+	}
 	if err != nil {
 		return nil, err
 	}

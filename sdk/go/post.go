@@ -31,7 +31,7 @@ func (c *Client) post(ctx context.Context, path string, body []byte, read func(d
 	defer cancel()
 	wait := waitFirst
 	for try := 1; ; try++ {
-		data, after, err := c.send(ctx, path, body)
+		data, after, err := c.send(ctx, http.MethodPost, path, nil, body)
 		if err == nil {
 			return read(data)
 		}
@@ -83,15 +83,19 @@ func unavailable(err error, what string) error {
 }
 
 // send sends the request once. after is how long the server asks to wait.
-func (c *Client) send(ctx context.Context, path string, body []byte) (data []byte, after time.Duration, err error) {
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, body []byte) (data []byte, after time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, tryMax)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	address := c.base.JoinPath(path)
+	address.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, address.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, 0, garbled("the request cannot be made: %v", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.key)
-	req.Header.Set("Content-Type", "application/json")
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	req.Header.Set("User-Agent", userAgent)
 	resp, err := c.http.Do(req)

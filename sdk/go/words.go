@@ -80,7 +80,8 @@ type Decision struct {
 	Would    Outcome   `json:"would,omitempty"` // what was only observed and let pass; mostly empty
 	Reasons  []Reason  `json:"reasons"`
 	Policies []string  `json:"policies"`
-	Bundle   string    `json:"bundle,omitempty"` // digest of the policy bundle; empty where none is active
+	Bundle   string    `json:"bundle,omitempty"`   // digest of the policy bundle; empty where none is active
+	Approval *Approval `json:"approval,omitempty"` // with RequireApproval
 	Receipt  Receipt   `json:"receipt"`
 	At       time.Time `json:"at"`
 }

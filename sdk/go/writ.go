@@ -33,7 +33,9 @@ type Client struct {
 	tries   int
 	timeout time.Duration
 	now     func() time.Time
-	given   answers
+
+	approvals time.Duration // that Call waits for people
+	given     answers
 }
 
 // Option changes a client that New makes.
