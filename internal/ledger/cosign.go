@@ -91,7 +91,7 @@ func (s *Signer) add(w Witness, note []byte, lines []string) ([]byte, error) {
 // ask gives the signature lines of a witness. One that has another size than thought says so, and is asked again from there.
 func (s *Signer) ask(ctx context.Context, w Witness, tree merkle.Tree, msg []byte) ([]string, error) {
 	st := s.standing(w)
-	for range 1 {
+	for range witnessTriesMax {
 		if st.seen > tree.Size {
 			return nil, fmt.Errorf("the witness has seen %d entries, the ledger has %d: entries are gone", st.seen, tree.Size)
 		}
