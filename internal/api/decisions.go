@@ -332,8 +332,8 @@ type chainWire struct {
 
 // callWire is what may be erased of a call.
 type callWire struct {
-	Principal jsontext.Value `json:"principal,omitempty"`
-	Input     jsontext.Value `json:"input,omitempty"`
+	Principal jsontext.Value `json:"principal,omitzero"`
+	Input     jsontext.Value `json:"input,omitzero"`
 	Erased    []canon.Group  `json:"erased,omitempty"`
 }
 
@@ -342,8 +342,8 @@ type resultChainWire struct {
 	ID      gov.EntryID    `json:"id"`
 	At      string         `json:"at"`
 	Receipt gov.Receipt    `json:"receipt"`
-	Output  jsontext.Value `json:"output,omitempty"`
-	Error   jsontext.Value `json:"error,omitempty"`
+	Output  jsontext.Value `json:"output,omitzero"`
+	Error   jsontext.Value `json:"error,omitzero"`
 }
 
 // proofWire is an RFC 6962 inclusion proof.

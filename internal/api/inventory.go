@@ -36,7 +36,7 @@ type toolWire struct {
 	Description string         `json:"description"`
 	Categories  []gov.Category `json:"categories"`
 	Labels      []gov.Label    `json:"labels"`
-	InputSchema jsontext.Value `json:"input_schema,omitempty"`
+	InputSchema jsontext.Value `json:"input_schema,omitzero"`
 	Secret      []string       `json:"secret"`
 }
 

@@ -53,7 +53,7 @@ type exchange struct {
 	body   []byte
 }
 
-func (e exchange) decode(t *testing.T) map[string]any {
+func (e exchange) decode(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(e.body, &m); err != nil {
@@ -66,11 +66,11 @@ func (e exchange) decode(t *testing.T) map[string]any {
 type node struct {
 	*app.App
 	admin string
-	t     *testing.T
+	t     testing.TB
 }
 
 // start starts a node that stops with the test.
-func start(t *testing.T, c app.Config) *node {
+func start(t testing.TB, c app.Config) *node {
 	t.Helper()
 	c.Listen = "127.0.0.1:0"
 	if c.Log == nil {
