@@ -119,6 +119,17 @@ type server struct {
 // newServer starts a server over a fresh place, puts the bundle into force and issues the agent's key.
 func newServer(t *testing.T, p place, under ...string) *server {
 	t.Helper()
+	s := bareServer(t, p, under...)
+	s.command("bundle", "activate", "../examples/acme", "--environment", environment)
+	if s.key = keyRE.FindString(s.command("key", "issue", agent, "--environment", environment)); s.key == "" {
+		t.Fatal("writ key issue printed no key")
+	}
+	return s
+}
+
+// bareServer starts a server over a fresh place.
+func bareServer(t *testing.T, p place, under ...string) *server {
+	t.Helper()
 	s := &server{place: p, t: t, under: under, client: &http.Client{
 		Timeout: answerMax, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
@@ -126,10 +137,6 @@ func newServer(t *testing.T, p place, under ...string) *server {
 	s.start()
 	if s.admin = adminRE.FindString(s.output()); s.admin == "" {
 		t.Fatalf("the first start printed no administrator's token:\n%s", s.output())
-	}
-	s.command("bundle", "activate", "../examples/acme", "--environment", environment)
-	if s.key = keyRE.FindString(s.command("key", "issue", agent, "--environment", environment)); s.key == "" {
-		t.Fatal("writ key issue printed no key")
 	}
 	return s
 }

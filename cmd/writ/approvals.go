@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -204,11 +202,9 @@ func confirm(s std, r requestRow, vote string) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "\n%s this call? [y/N] ", vote)
-	answer, err := bufio.NewReader(s.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if !strings.EqualFold(strings.TrimSpace(answer), "y") {
+	var answer string
+	_, err := fmt.Fscanln(s.in, &answer) // no further than the line, and no answer is no
+	if err != nil || !strings.EqualFold(answer, "y") {
 		return errors.New("nothing was voted")
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/writ-dev/writ/internal/canon"
@@ -172,21 +173,15 @@ func (v *verifier) checkPayload(e canon.Entry, r Raw) {
 	}
 }
 
-// CommitmentsOf are the commitments that an entry makes to its payload.
+// CommitmentsOf are the commitments that an entry makes to its payload, whatever its kind.
 func CommitmentsOf(e canon.Entry) (map[canon.Group]canon.Commitment, error) {
-	switch e.Kind {
-	case canon.KindDecision:
-		d, err := canon.Body[canon.Decision](e)
-		return d.Commitments, err
-	case canon.KindResult:
-		r, err := canon.Body[canon.Result](e)
-		return r.Commitments, err
-	case canon.KindCredentialIssued:
-		c, err := canon.Body[canon.CredentialIssued](e)
-		return c.Commitments, err
-	default:
-		return nil, nil
+	var body struct {
+		Commitments map[canon.Group]canon.Commitment `json:"commitments"`
 	}
+	if err := jsonv2.Unmarshal(e.Body, &body); err != nil {
+		return nil, fmt.Errorf("commitments of %s: %w", e.ID, err)
+	}
+	return body.Commitments, nil
 }
 
 func (v *verifier) node(ctx context.Context, n row.Node) error {

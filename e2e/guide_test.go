@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writ-dev/writ/internal/identity/identitytest"
+)
+
+// commands are the lines of a document that an operator would type, but for those that begin with one of skip.
+func commands(t *testing.T, file string, skip ...string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		line, code := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
+		if !code || !strings.HasPrefix(line, "writ ") && !strings.HasPrefix(line, "export ") {
+			continue
+		}
+		if !begins(line, skip) {
+			out = append(out, line)
+		}
+	}
+	if len(out) == 0 {
+		t.Fatalf("%s has no commands", file)
+	}
+	return out
+}
+
+func begins(line string, with []string) bool {
+	for _, w := range with {
+		if strings.HasPrefix(line, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// sh runs lines as an operator would type them, in a directory with the examples, and fails the test at the first that fails.
+func (s *server) sh(lines []string, in string, env ...string) string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Symlink(examples, filepath.Join(dir, "examples")); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command("bash", "-euxo", "pipefail", "-c", strings.Join(lines, "\n"))
+	cmd.Dir, cmd.Stdin = dir, strings.NewReader(in)
+	cmd.Env = append(os.Environ(), append(env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"), "WRIT_URL="+s.url, "WRIT_DATA="+s.data)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+func TestTheReadmesCommandsWork(t *testing.T) {
+	s := bareServer(t, place{data: t.TempDir()})
+	out := s.sh(commands(t, "README.md", "writ serve", "export WRIT_ADMIN_TOKEN"), "", "WRIT_ADMIN_TOKEN="+s.admin)
+	for _, want := range []string{"allow  dec_", "0 different"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the README's commands do not print %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestTheCommandsForApprovalsWork(t *testing.T) {
+	idp := identitytest.New(t)
+	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-people,for=people")
+	s := newServer(t, place{data: t.TempDir()})
+	idp.Register("tom", "tom", "writ-people", map[string]any{"auth_time": time.Now().Unix()})
+	ask := func(call string) (outcome, id string) {
+		body := `{"agent":"support-bot","tool":"stripe/refund","input":{"charge":"` + call + `","amount":900,"currency":"usd"},"call_id":"` + call + `"}`
+		r, err := s.ask(t.Context(), "POST", "/v1/decisions", s.key, []byte(body))
+		if err != nil || r.status != 200 {
+			t.Fatalf("decide: %d %s, %v", r.status, r.body, err)
+		}
+		var d struct {
+			Outcome  string
+			Approval struct{ ID string }
+		}
+		if err := json.Unmarshal(r.body, &d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Outcome, d.Approval.ID
+	}
+	_, yes := ask("ch_yes")
+	_, no := ask("ch_no")
+	lines := commands(t, "docs/guide/approvals.md", "writ serve", "export WRIT_PERSON_TOKEN")
+	for i, line := range lines {
+		id := yes
+		if strings.Contains(line, " deny ") {
+			id = no
+		}
+		lines[i] = strings.Replace(line, "apr_…", id, 1)
+	}
+	out := s.sh(lines, "y\ny\n", "WRIT_PERSON_TOKEN="+idp.Token(t, "tom"))
+	if !strings.Contains(out, "Refunds over 500 USD need a finance approver.") {
+		t.Errorf("a person does not see why:\n%s", out)
+	}
+	if outcome, _ := ask("ch_yes"); outcome != "allow" {
+		t.Errorf("approved, and it is %s\n%s", outcome, out)
+	}
+	if outcome, _ := ask("ch_no"); outcome != "deny" {
+		t.Errorf("denied, and it is %s\n%s", outcome, out)
+	}
+	s.sound()
+}
