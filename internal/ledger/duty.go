@@ -8,6 +8,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/row"
 )
 
 // Clerk writes the entries that a ledger owes nobody but itself: that it was opened, that its recorder is alive, that it was
@@ -20,6 +21,8 @@ type Clerk struct {
 	PublicKey string        // C2SP verifier key of the log
 	Version   string        // of Writ
 	Interval  time.Duration // between heartbeats while nothing is recorded
+
+	seen row.Head // when Beat looked last
 }
 
 // gapFactor: a silence of more than so many intervals means that no recorder was alive.
@@ -34,16 +37,15 @@ func (c *Clerk) Begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.gap(ctx, head.At)
+	return c.gap(ctx, head.At, c.Ledger.now())
 }
 
 // gap records a silence that was too long.
-func (c *Clerk) gap(ctx context.Context, last time.Time) error {
-	now := c.Ledger.now().UTC()
-	if now.Sub(last) <= gapFactor*c.Interval {
+func (c *Clerk) gap(ctx context.Context, from, to time.Time) error {
+	if to.Sub(from) <= gapFactor*c.Interval {
 		return nil
 	}
-	body := canon.RecorderGap{From: last.Format(canon.TimeLayout), To: now.Format(canon.TimeLayout)}
+	body := canon.RecorderGap{From: from.UTC().Format(canon.TimeLayout), To: to.UTC().Format(canon.TimeLayout)}
 	return c.append(ctx, canon.KindRecorderGap, body, false)
 }
 
@@ -53,13 +55,34 @@ func (c *Clerk) Beat(ctx context.Context) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
+	if err := c.outage(ctx, head); err != nil {
+		return err
+	}
+	c.seen = head
 	if c.Ledger.now().Sub(head.At) < c.Interval {
 		return nil
 	}
-	if err := c.gap(ctx, head.At); err != nil {
+	if err := c.gap(ctx, head.At, c.Ledger.now()); err != nil {
 		return err
 	}
 	return c.append(ctx, canon.KindHeartbeat, canon.Heartbeat{Node: c.Node}, false)
+}
+
+// outage records a silence after the head that was seen last, which something that was recorded since then ended. A silence
+// that goes on is found by the age of the head.
+func (c *Clerk) outage(ctx context.Context, head row.Head) error {
+	if c.seen.Size == 0 || c.seen.Size >= head.Size {
+		return nil
+	}
+	next, err := c.Ledger.At(ctx, c.seen.Size)
+	if err != nil || next.Kind == canon.KindRecorderGap {
+		return err
+	}
+	at, err := next.Time()
+	if err != nil {
+		return err
+	}
+	return c.gap(ctx, c.seen.At, at)
 }
 
 // Scrubbed records that the whole log was derived again and agreed.
