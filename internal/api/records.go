@@ -11,6 +11,7 @@ import (
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/merkle"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // entryPage is a run of entries as they are hashed.
@@ -59,11 +60,22 @@ func (s *Server) listEntries(ctx context.Context, r *request) (any, error) {
 	return out, err
 }
 
-// ledgerOfPath gives the environment in the path. The ledger's read API serves every ledger to whoever may use it.
+// ledgerOfPath gives the ledger in the path. An open ledger is everybody's; a private one is its agents' and the
+// administrators', for an environment is also what isolates.
 func (s *Server) ledgerOfPath(r *request) (*live.Environment, error) {
-	env, ok := s.Environments.Environment(gov.Environment(r.PathValue("env")))
+	name := gov.Environment(r.PathValue("env"))
+	if s.PrivateLedger && r.caller.Role != state.RoleAdmin && (r.caller.Role != state.RoleAgent || r.caller.Environment != name) {
+		return nil, &gov.Error{Code: gov.CodeForbidden, Detail: "a private ledger is read by agents of its environment and by administrators"}
+	}
+	env, ok := s.Environments.Environment(name)
+	if !ok { // another node may have opened it
+		if err := s.Discover(r.Context()); err != nil {
+			return nil, err
+		}
+		env, ok = s.Environments.Environment(name)
+	}
 	if !ok {
-		return nil, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no ledger " + r.PathValue("env")}
+		return nil, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no ledger " + string(name)}
 	}
 	return env, nil
 }

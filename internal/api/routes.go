@@ -10,7 +10,7 @@ type scope int
 
 const (
 	scopeOpen   scope = iota // anybody
-	scopeLedger              // anybody, or with a private ledger any credential
+	scopeLedger              // anybody, or with a private ledger an agent of its environment or an administrator
 	scopeAgent               // an agent's credential
 	scopeRead                // an agent's credential, which sees what is its own, or an administrator's
 	scopeAdmin               // an administrator's credential

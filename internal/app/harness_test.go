@@ -133,6 +133,9 @@ func checkContract(req *http.Request, resp *http.Response, body []byte, e exchan
 	}
 	plain := req.Clone(context.Background())
 	plain.Body = io.NopCloser(bytes.NewReader(body))
+	if ledger, tile, ok := strings.Cut(plain.URL.Path, "/tile/"); ok { // a parameter of the contract has no slash, a tile's path has
+		plain.URL.Path, plain.URL.RawPath = ledger+"/tile/"+strings.ReplaceAll(tile, "/", "."), ""
+	}
 	route, params, err := c.router.FindRoute(plain)
 	if err != nil {
 		if e.status == http.StatusNotFound || e.status == http.StatusMethodNotAllowed {

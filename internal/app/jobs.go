@@ -177,6 +177,7 @@ func (a *App) scrub(ctx context.Context, l *ledger.Ledger, clerk *ledger.Clerk) 
 		a.config.Log.Error("the ledger does not verify", "ledger", string(l.Name()), "findings", len(report.Findings), "first", report.Findings[0].What)
 		return nil
 	}
+	a.scrubs.Delete(l.Name())
 	took := a.config.Now().Sub(began)
 	return clerk.Scrubbed(ctx, canon.Scrub{Size: report.Entries, Root: report.Root, Millis: took.Milliseconds()})
 }
