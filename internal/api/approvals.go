@@ -66,23 +66,17 @@ type requestPage struct {
 	NextCursor  string          `json:"next_cursor,omitempty"`
 }
 
-const approvalsMax = 200 // on a page
-
 func (s *Server) listApprovals(ctx context.Context, r *request) (any, error) {
-	q := approvalQuery{below: math.MaxInt64, limit: limitDefault}
-	for name, values := range r.URL.Query() {
-		if len(values) != 1 {
-			return nil, &gov.Error{Code: gov.CodeInvalidField, Path: "/" + name, Detail: "is given more than once"}
-		}
-		if err := q.read(name, values[0]); err != nil {
-			return nil, err
-		}
+	q := pageQuery{below: math.MaxInt64, limit: limitDefault}
+	err := q.read(r.URL.Query(), func(in string) bool { return gov.ApprovalState(in).Valid() }, "pending, approved, denied, expired, unused or consumed")
+	if err != nil {
+		return nil, err
 	}
 	env, err := s.environment(r, q.environment)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.Approval.List(ctx, env, q.in, q.below, q.limit)
+	found, err := s.Approval.List(ctx, env, gov.ApprovalState(q.in), q.below, q.limit)
 	if err != nil {
 		return nil, err
 	}
@@ -96,31 +90,6 @@ func (s *Server) listApprovals(ctx context.Context, r *request) (any, error) {
 		out.NextCursor = cursorOf(found[len(found)-1].Opened())
 	}
 	return out, nil
-}
-
-type approvalQuery struct {
-	environment string
-	in          gov.ApprovalState
-	below       int64
-	limit       int
-}
-
-func (q *approvalQuery) read(name, value string) (err error) {
-	switch name {
-	case "environment":
-		q.environment = value
-	case "state":
-		if q.in = gov.ApprovalState(value); !q.in.Valid() {
-			err = &gov.Error{Code: gov.CodeInvalidField, Path: "/state", Detail: "must be pending, approved, denied, expired, unused or consumed"}
-		}
-	case "limit":
-		q.limit, err = readLimit(value, approvalsMax)
-	case "cursor":
-		q.below, err = readCursor(value)
-	default:
-		err = &gov.Error{Code: gov.CodeUnknownField, Path: "/" + name, Detail: "is not a filter; known are environment, state, limit, cursor"}
-	}
-	return err
 }
 
 // concerns says whether a caller may see a request: an administrator all, an agent its own, a person those that it is asked.

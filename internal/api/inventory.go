@@ -116,7 +116,9 @@ type activationWire struct {
 	ID          gov.EntryID      `json:"id"`
 	Environment gov.Environment  `json:"environment"`
 	Bundle      gov.BundleDigest `json:"bundle"`
+	Previous    gov.BundleDigest `json:"previous,omitempty"`
 	How         string           `json:"how"`
+	Change      gov.EntryID      `json:"change,omitempty"`
 	Receipt     gov.Receipt      `json:"receipt"`
 	At          string           `json:"at"`
 }
@@ -136,10 +138,14 @@ func (s *Server) activateBundle(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return activationOf(gov.Environment(name), done), nil
+}
+
+func activationOf(name gov.Environment, done change.Activated) activationWire {
 	return activationWire{
-		ID: done.ID, Environment: gov.Environment(name), Bundle: done.Bundle, How: done.How, Receipt: done.Receipt.Receipt,
-		At: done.At.Format(canon.TimeLayout),
-	}, nil
+		ID: done.ID, Environment: name, Bundle: done.Bundle, Previous: done.Previous, How: done.How, Change: done.Change,
+		Receipt: done.Receipt.Receipt, At: done.At.Format(canon.TimeLayout),
+	}
 }
 
 const sourceBytesMax = 200

@@ -16,6 +16,7 @@ const (
 	scopeAdmin               // an administrator's credential
 	scopeAsked               // as scopeRead, or a person, who sees what it is asked
 	scopePerson              // a person who signed in
+	scopeChange              // a person who signed in, or an administrator
 )
 
 // route is one line of the API.
@@ -35,6 +36,12 @@ func (s *Server) routes() []route {
 		{"GET /v1/approvals", scopeAsked, s.listApprovals},
 		{"GET /v1/approvals/{id}", scopeAsked, s.showApproval},
 		{"POST /v1/approvals/{id}/votes", scopePerson, s.vote},
+		{"GET /v1/changes", scopeChange, s.listChanges},
+		{"POST /v1/changes", scopeChange, s.propose},
+		{"GET /v1/changes/{id}", scopeChange, s.showChange},
+		{"POST /v1/changes/{id}/reviews", scopePerson, s.review},
+		{"POST /v1/changes/{id}/activate", scopeChange, s.activateChange},
+		{"POST /v1/changes/rollback", scopePerson, s.rollback},
 		{"GET /v1/entries", scopeAdmin, s.listEntries},
 		{"GET /v1/agents", scopeRead, s.listAgents},
 		{"GET /v1/tools", scopeRead, s.listTools},

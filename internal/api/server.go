@@ -95,7 +95,7 @@ func (s *Server) answer(rt route, r *request, w http.ResponseWriter, buf *bytes.
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodDelete {
 		limit := int64(bodyBytesMax)
-		if rt.pattern == "POST /v1/bundles" {
+		if rt.pattern == "POST /v1/bundles" || rt.pattern == "POST /v1/changes" {
 			limit = bundleBytesMax
 		}
 		if err := readBody(w, r, buf, limit); err != nil {
@@ -137,6 +137,8 @@ func (s *Server) authorize(rt route, r *request) error {
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents; use an agent's key"}
 	case rt.scope == scopeAdmin && caller.Role != state.RoleAdmin:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for administrators"}
+	case rt.scope == scopeChange && caller.Role == state.RoleAgent:
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people and administrators"}
 	case rt.scope == scopePerson && caller.Role != state.RolePerson:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people: sign in with the organization's identity provider"}
 	case rt.scope == scopeRead && caller.Role == state.RolePerson:

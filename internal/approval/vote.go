@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +15,6 @@ import (
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/state"
 )
-
-// SignInFreshMax is how long ago a person may have signed in to vote.
-const SignInFreshMax = 15 * time.Minute
 
 const (
 	voteTriesMax    = 16 // when other votes come first
@@ -106,12 +102,7 @@ func (s *Service) eligible(person identity.Caller, env *live.Environment, r Requ
 		return refuse(gov.CodeNotEligible, "the environment has no active bundle, so nobody is an approver")
 	}
 	b := control.Engine.Bundle()
-	var groups []gov.GroupID
-	for _, g := range r.Asked.Groups {
-		if slices.Contains(person.Groups, g) || slices.Contains(b.GroupsOf(person.Principal), g) {
-			groups = append(groups, g)
-		}
-	}
+	groups := person.MemberOf(r.Asked.Groups, b.GroupsOf(person.Principal))
 	if len(groups) == 0 {
 		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", r.Asked.Groups))
 	}
@@ -121,10 +112,7 @@ func (s *Service) eligible(person identity.Caller, env *live.Environment, r Requ
 	if agent, ok := b.Agent(r.Agent); ok && owns(agent.Owner, person.Principal) {
 		return refuse(gov.CodeNotEligible, "you own the agent that asks, and nobody approves their own request")
 	}
-	if person.AuthTime.IsZero() || now.Sub(person.AuthTime) > SignInFreshMax {
-		return refuse(gov.CodeSignInStale, "a vote needs a sign-in of the last "+SignInFreshMax.String()+": sign in again")
-	}
-	return groups, nil
+	return groups, person.Fresh(now)
 }
 
 // owns says whether the owner that an inventory names (user:ID, an id, or an address of mail) may be a person: when in doubt

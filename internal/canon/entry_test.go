@@ -23,7 +23,7 @@ func bodies() map[canon.Kind]any {
 	commitments := map[canon.Group]canon.Commitment{canon.GroupPrincipal: canon.Commitment(strings.Repeat("ab", 32))}
 	return map[canon.Kind]any{
 		canon.KindLedgerOpened:    canon.LedgerOpened{Origin: "example.com/prod", PublicKey: "example.com/prod+00000000+AAAA", Version: "v1"},
-		canon.KindBundleActivated: canon.BundleActivated{Bundle: "sha256:aa", Previous: "sha256:bb", How: "bootstrap", Commit: "c0ffee", Branch: "main"},
+		canon.KindBundleActivated: canon.BundleActivated{Bundle: "sha256:aa", Previous: "sha256:bb", How: "bootstrap", Change: "chg_x", Reason: "too strict", Commit: "c0ffee", Branch: "main"},
 		canon.KindCredentialIssued: canon.CredentialIssued{
 			Credential: "k1", Role: "agent", Agent: "bot", Principal: canon.PrincipalRule{Rule: "fixed", Type: gov.PrincipalUser, ID: "p_x"},
 			SecretHash: strings.Repeat("00", 32), ExpiresAt: "2027-01-01T00:00:00.000000Z", Note: "for <canary> & co", Commitments: commitments,
@@ -43,6 +43,12 @@ func bodies() map[canon.Kind]any {
 			Decision: "dec_x", Vote: gov.VoteApprove, Person: "p_x", Groups: []gov.GroupID{"finance"}, Issuer: "https://idp.example.com",
 			AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32),
 			State: gov.ApprovalApproved, ExecuteBy: "2026-11-23T14:13:00.000000Z", Commitments: commitments,
+		},
+		canon.KindChangeProposed: canon.ChangeProposed{Bundle: "sha256:bb", Base: "sha256:aa", Description: "Refunds up to 600", Tests: 52, Commit: "c0ffee", Branch: "main"},
+		canon.KindChangeReviewed: canon.ChangeReviewed{
+			Change: "chg_x", Review: gov.VoteApprove, Person: "p_x", Groups: []gov.GroupID{"leads"}, Issuer: "https://idp.example.com",
+			AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32), State: gov.ChangeApproved,
+			Commitments: commitments,
 		},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}

@@ -25,6 +25,8 @@ const (
 	KindErasure           Kind = "erasure"
 	KindApprovalVote      Kind = "approval_vote"
 	KindApprovalExpired   Kind = "approval_expired"
+	KindChangeProposed    Kind = "change_proposed"
+	KindChangeReviewed    Kind = "change_reviewed"
 )
 
 // Kinds lists every kind.
@@ -32,6 +34,7 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
+		KindChangeProposed, KindChangeReviewed,
 	}
 }
 
@@ -55,6 +58,8 @@ func (k Kind) idPrefix() string {
 		return "cre_"
 	case KindBundleActivated:
 		return "act_"
+	case KindChangeProposed:
+		return "chg_"
 	default:
 		return "ent_"
 	}
@@ -89,6 +94,10 @@ func (k Kind) newBody() (any, error) {
 		return new(ApprovalVote), nil
 	case KindApprovalExpired:
 		return new(ApprovalExpired), nil
+	case KindChangeProposed:
+		return new(ChangeProposed), nil
+	case KindChangeReviewed:
+		return new(ChangeReviewed), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -115,7 +124,9 @@ type LedgerOpened struct {
 type BundleActivated struct {
 	Bundle   gov.BundleDigest `json:"bundle"`
 	Previous gov.BundleDigest `json:"previous,omitempty"`
-	How      string           `json:"how"` // "bootstrap": the first one, by an administrator, without review
+	How      string           `json:"how"`              // bootstrap: the first one, by an administrator, without review; reviewed; rollback: review follows
+	Change   gov.EntryID      `json:"change,omitempty"` // with reviewed: the proposal
+	Reason   string           `json:"reason,omitempty"` // with rollback
 	Commit   string           `json:"commit,omitempty"`
 	Branch   string           `json:"branch,omitempty"`
 }
@@ -212,6 +223,32 @@ type ApprovalVote struct {
 type ApprovalExpired struct {
 	Decision gov.EntryID       `json:"decision"`
 	State    gov.ApprovalState `json:"state"` // expired or unused
+}
+
+// ChangeProposed says that somebody wants a bundle to replace the active one. The actor is the author.
+type ChangeProposed struct {
+	Bundle      gov.BundleDigest `json:"bundle"`
+	Base        gov.BundleDigest `json:"base"` // the active one that it was compared with
+	Description string           `json:"description"`
+	Tests       int              `json:"tests"` // of the bundle's own, all of which pass
+	Commit      string           `json:"commit,omitempty"`
+	Branch      string           `json:"branch,omitempty"`
+}
+
+// ChangeReviewed is what a person who may review changes said to one, and how far the change came by it.
+type ChangeReviewed struct {
+	Change   gov.EntryID     `json:"change"` // the proposal, or the rollback that is reviewed after
+	Review   gov.Vote        `json:"review"`
+	Person   string          `json:"person"` // opaque reference; the name is in the payload
+	Groups   []gov.GroupID   `json:"groups"` // of those that review changes, the ones the person is in; sorted
+	Issuer   string          `json:"issuer"`
+	AuthTime string          `json:"auth_time"` // TimeLayout
+	Methods  []string        `json:"amr,omitempty"`
+	Level    string          `json:"acr,omitempty"`
+	Shown    string          `json:"shown"` // leaf hash of the proposal, which names the bundle by digest
+	State    gov.ChangeState `json:"state"` // after this review
+
+	Commitments map[Group]Commitment `json:"commitments"`
 }
 
 // Usage is what a model consumed for a call.

@@ -1,8 +1,8 @@
 // Package change is how control state changes: a bundle comes into force, a credential is issued or revoked. It promises that
 // every change is an entry of the ledger it concerns, with its actor, and begins an epoch there.
 //
-// A bundle can come into force in one way: as the first of its environment, by an administrator. Replacing it takes a proposal
-// and a review, which this version cannot do, so it refuses.
+// The first bundle of an environment is put into force by an administrator. It is replaced by a proposal that somebody else
+// reviewed under the rule that held before, or, at once, by the one before it, which is reviewed after.
 package change
 
 import (
@@ -82,7 +82,7 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 	b := engine.Bundle()
 	if active := control.Bundle(); active != "" {
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf(
-			"environment %s has the active bundle %s; replacing it takes a reviewed change, which this version cannot do yet", name, active)}
+			"environment %s has the active bundle %s; replacing it takes a reviewed change: writ bundle propose", name, active)}
 	}
 	body := canon.BundleActivated{Bundle: b.Digest, How: howBootstrap, Commit: from.Commit, Branch: from.Branch}
 	record, err := s.record(name, caller, body, b)

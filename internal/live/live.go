@@ -34,6 +34,11 @@ func NewEnvironment(l *ledger.Ledger, engines *Engines) *Environment {
 // Control is the state as this node knows it.
 func (e *Environment) Control() *state.Control { return e.control.Load() }
 
+// Engine gives the compiled bundle of a digest that the ledger names.
+func (e *Environment) Engine(ctx context.Context, digest gov.BundleDigest) (*policy.Engine, error) {
+	return e.engines.Engine(ctx, digest)
+}
+
 // Refresh takes in the changes that were committed since. Without any it costs one small query.
 func (e *Environment) Refresh(ctx context.Context) error {
 	e.mu.Lock()

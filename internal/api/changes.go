@@ -1,0 +1,233 @@
+package api
+
+import (
+	"context"
+	"math"
+	"net/url"
+
+	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/change"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/live"
+)
+
+// changeWire is a change of the bundle as lists show it.
+type changeWire struct {
+	ID          gov.EntryID      `json:"id"`
+	Environment gov.Environment  `json:"environment"`
+	State       gov.ChangeState  `json:"state"`
+	Bundle      gov.BundleDigest `json:"bundle"`
+	Base        gov.BundleDigest `json:"base"`
+	Description string           `json:"description"`
+	Author      canon.Actor      `json:"author"`
+	Tests       int              `json:"tests"` // of the bundle's own, which pass
+	Rollback    bool             `json:"rollback"`
+	ReviewBy    string           `json:"review_by,omitempty"` // with review_owed
+	Reviews     []change.Review  `json:"reviews"`
+}
+
+// changeChainWire is what a person reads before a review.
+type changeChainWire struct {
+	changeWire
+	Shown string      `json:"shown"` // leaf hash of the proposal, which names both bundles
+	At    string      `json:"at"`
+	Diff  bundle.Diff `json:"diff"`
+}
+
+func changeOf(env *live.Environment, p change.Proposal) changeWire {
+	w := changeWire{
+		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author,
+		Tests: p.Tests, Rollback: p.Rollback, Reviews: p.Reviews,
+	}
+	if due := p.Due(); !due.IsZero() {
+		w.ReviewBy = due.UTC().Format(canon.TimeLayout)
+	}
+	return w
+}
+
+type changePage struct {
+	Environment gov.Environment `json:"environment"`
+	Changes     []changeWire    `json:"changes"`
+	NextCursor  string          `json:"next_cursor,omitempty"`
+}
+
+func (s *Server) listChanges(ctx context.Context, r *request) (any, error) {
+	params := r.URL.Query()
+	q := pageQuery{below: math.MaxInt64, limit: limitDefault}
+	if err := q.read(params, func(in string) bool { return gov.ChangeState(in).Valid() }, "proposed, approved, rejected, activated or review_owed"); err != nil {
+		return nil, err
+	}
+	env, err := s.environment(r, q.environment)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.Change.List(ctx, env, gov.ChangeState(q.in), q.below, q.limit)
+	if err != nil {
+		return nil, err
+	}
+	out := changePage{Environment: env.Ledger.Name(), Changes: []changeWire{}}
+	for _, p := range found {
+		out.Changes = append(out.Changes, changeOf(env, p))
+	}
+	if len(found) == q.limit {
+		out.NextCursor = cursorOf(found[len(found)-1].Opened())
+	}
+	return out, nil
+}
+
+// pageQuery is what lists of documents are asked by.
+type pageQuery struct {
+	environment string
+	in          string
+	below       int64
+	limit       int
+}
+
+func (q *pageQuery) read(params url.Values, valid func(string) bool, states string) (err error) {
+	for name, values := range params {
+		if len(values) != 1 {
+			return &gov.Error{Code: gov.CodeInvalidField, Path: "/" + name, Detail: "is given more than once"}
+		}
+		switch value := values[0]; name {
+		case "environment":
+			q.environment = value
+		case "state":
+			if q.in = value; !valid(value) {
+				err = &gov.Error{Code: gov.CodeInvalidField, Path: "/state", Detail: "must be " + states}
+			}
+		case "limit":
+			q.limit, err = readLimit(value, docsMax)
+		case "cursor":
+			q.below, err = readCursor(value)
+		default:
+			err = &gov.Error{Code: gov.CodeUnknownField, Path: "/" + name, Detail: "is not a filter; known are environment, state, limit, cursor"}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const docsMax = 200 // on a page
+
+// changeByID finds a change in any environment.
+func (s *Server) changeByID(ctx context.Context, r *request) (*live.Environment, change.Proposal, error) {
+	if err := s.Discover(ctx); err != nil {
+		return nil, change.Proposal{}, err
+	}
+	id := gov.EntryID(r.PathValue("id"))
+	for _, name := range s.Environments.Names() {
+		env, ok := s.Environments.Environment(name)
+		if !ok {
+			continue
+		}
+		p, err := s.Change.Find(ctx, env, id)
+		if gov.CodeOf(err) == gov.CodeNotFound {
+			continue
+		}
+		return env, p, err
+	}
+	return nil, change.Proposal{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no change " + string(id)}
+}
+
+func (s *Server) showChange(ctx context.Context, r *request) (any, error) {
+	env, p, err := s.changeByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeChain(ctx, env, p)
+}
+
+func (s *Server) changeChain(ctx context.Context, env *live.Environment, p change.Proposal) (any, error) {
+	item, err := env.Ledger.ByID(ctx, p.ID())
+	if err != nil {
+		return nil, err
+	}
+	before, err := env.Engine(ctx, p.Base)
+	if err != nil {
+		return nil, err
+	}
+	after, err := env.Engine(ctx, p.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return changeChainWire{
+		changeWire: changeOf(env, p), Shown: item.Receipt().LeafHash, At: item.At, Diff: bundle.Compare(before.Bundle(), after.Bundle()),
+	}, nil
+}
+
+func (s *Server) propose(ctx context.Context, r *request) (any, error) {
+	params := r.URL.Query()
+	env, err := s.environment(r, params.Get("environment"))
+	if err != nil {
+		return nil, err
+	}
+	engine, err := readBundle(r.body)
+	if err != nil {
+		return nil, err
+	}
+	from := change.Source{Commit: clip(params.Get("commit")), Branch: clip(params.Get("branch"))}
+	p, err := s.Change.Propose(ctx, r.caller, env, engine, params.Get("description"), from)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeChain(ctx, env, p)
+}
+
+func (s *Server) review(ctx context.Context, r *request) (any, error) {
+	f, err := readFields(r.body)
+	if err != nil {
+		return nil, err
+	}
+	said := change.Said{
+		Review:  gov.Vote(f.required("review", func(v string) bool { return gov.Vote(v).Valid() }, "approve or deny")),
+		Shown:   f.required("shown", func(v string) bool { return v != "" }, "the digest of what you were shown, as GET /v1/changes/{id} gives it"),
+		Comment: f.text("comment", textBytesMax),
+	}
+	if err := f.done(); err != nil {
+		return nil, err
+	}
+	env, p, err := s.changeByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if p, err = s.Change.Review(ctx, r.caller, env, p.ID(), said); err != nil {
+		return nil, err
+	}
+	return s.changeChain(ctx, env, p)
+}
+
+func (s *Server) activateChange(ctx context.Context, r *request) (any, error) {
+	env, p, err := s.changeByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.Change.Activate(ctx, r.caller, env, p.ID())
+	if err != nil {
+		return nil, err
+	}
+	return activationOf(env.Ledger.Name(), done), nil
+}
+
+func (s *Server) rollback(ctx context.Context, r *request) (any, error) {
+	f, err := readFields(r.body)
+	if err != nil {
+		return nil, err
+	}
+	name := f.required("environment", gov.ValidName, "the name of an environment")
+	reason := f.text("reason", textBytesMax)
+	if err := f.done(); err != nil {
+		return nil, err
+	}
+	env, err := s.environment(r, name)
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.Change.Rollback(ctx, r.caller, env, reason)
+	if err != nil {
+		return nil, err
+	}
+	return activationOf(env.Ledger.Name(), done), nil
+}

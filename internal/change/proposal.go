@@ -1,0 +1,373 @@
+package change
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/state"
+)
+
+// DocKind is the kind of document that a change is kept in.
+const DocKind = "change"
+
+const (
+	howReviewed = "reviewed"
+	howRollback = "rollback"
+
+	descriptionBytesMax = 2 << 10
+	reviewTriesMax      = 16
+	// ReviewOwedWithin is how soon after a rollback somebody else reviews it.
+	ReviewOwedWithin = 48 * time.Hour
+)
+
+// Proposal is a change of the bundle as the entries about it add up to.
+type Proposal struct {
+	Bundle      gov.BundleDigest `json:"bundle"`
+	Base        gov.BundleDigest `json:"base"`
+	Description string           `json:"description"`
+	Author      canon.Actor      `json:"author"`
+	Tests       int              `json:"tests"`
+	State       gov.ChangeState  `json:"state"`
+	Reviews     []Review         `json:"reviews"`
+	Rollback    bool             `json:"rollback,omitempty"`
+
+	doc row.Doc
+}
+
+// Review is what one person said.
+type Review struct {
+	Person string   `json:"person"` // opaque reference
+	Review gov.Vote `json:"review"`
+	At     string   `json:"at"` // TimeLayout
+}
+
+// ID is the entry that proposed the change, or that rolled back.
+func (p Proposal) ID() gov.EntryID { return gov.EntryID(p.doc.ID) }
+
+// Opened is the index of that entry.
+func (p Proposal) Opened() int64 { return p.doc.Opened }
+
+// Due is when a review that is owed is due, or zero.
+func (p Proposal) Due() time.Time { return p.doc.Due }
+
+func (p Proposal) document() row.Doc {
+	data, err := json.Marshal(p)
+	if err != nil {
+		panic("change: a proposal is not JSON: " + err.Error())
+	}
+	d := p.doc
+	d.Kind, d.State, d.Data = DocKind, string(p.State), data
+	if p.State != gov.ChangeReviewOwed {
+		d.Due = time.Time{}
+	}
+	return d
+}
+
+func proposalOf(d row.Doc) (Proposal, error) {
+	p := Proposal{doc: d}
+	if err := json.Unmarshal(d.Data, &p); err != nil {
+		return p, fmt.Errorf("change %s: %w", d.ID, err)
+	}
+	return p, nil
+}
+
+// Find reads a change.
+func (s *Service) Find(ctx context.Context, env *live.Environment, id gov.EntryID) (Proposal, error) {
+	doc, ok, err := env.Ledger.Store().Doc(ctx, env.Ledger.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
+	if err != nil {
+		return Proposal{}, err
+	}
+	if !ok {
+		return Proposal{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no change " + string(id)}
+	}
+	return proposalOf(doc)
+}
+
+// List gives changes, newest first: those in a state (empty: any) opened below an index.
+func (s *Service) List(ctx context.Context, env *live.Environment, in gov.ChangeState, below int64, limit int) ([]Proposal, error) {
+	docs, err := env.Ledger.Store().Docs(ctx, env.Ledger.Name(), DocKind, string(in), below, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Proposal, len(docs))
+	for i, d := range docs {
+		if out[i], err = proposalOf(d); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Propose asks for a bundle to replace the active one. It must define the environment and pass its own tests.
+func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live.Environment, engine *policy.Engine, description string, from Source) (Proposal, error) {
+	description = strings.TrimSpace(description)
+	if description == "" || len(description) > descriptionBytesMax {
+		return Proposal{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/description", Detail: fmt.Sprintf("say what changes and why, in 1 to %d bytes", descriptionBytesMax)}
+	}
+	if err := fit(engine, env.Ledger.Name()); err != nil {
+		return Proposal{}, err
+	}
+	if err := env.Refresh(ctx); err != nil {
+		return Proposal{}, err
+	}
+	b, base := engine.Bundle(), env.Control().Bundle()
+	switch base {
+	case "":
+		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "the environment has no active bundle; an administrator activates the first one"}
+	case b.Digest:
+		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "this bundle is the active one"}
+	}
+	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: s.actor(caller), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
+	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
+	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
+		r.Docs, r.Blobs = []row.Doc{p.document()}, []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
+	})
+	if err != nil {
+		return Proposal{}, err
+	}
+	return s.Find(ctx, env, receipt.ID)
+}
+
+func (s *Service) actor(c identity.Caller) canon.Actor {
+	if c.Role == state.RolePerson {
+		return canon.Actor{Type: canon.ActorPerson, ID: identity.PrincipalRef(s.Key, c.Principal)}
+	}
+	return ActorOf(c)
+}
+
+// place appends an entry whose documents say under which conditions.
+func (s *Service) place(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, with func(*ledger.Record)) (ledger.Receipt, error) {
+	nonce, err := s.nonce()
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
+	if err != nil {
+		return ledger.Receipt{}, err
+	}
+	record := ledger.NewRecord(kind, draft, payload.Encode())
+	with(&record)
+	return env.Ledger.Append(ctx, record)
+}
+
+// Said is a review as a person gives it.
+type Said struct {
+	Review  gov.Vote
+	Shown   string // leaf hash of the proposal that the person read, hexadecimal
+	Comment string
+}
+
+// Review records what a person says to a change, under the rule of the bundle that is active: a change that weakens its own
+// review is reviewed by the old rule.
+func (s *Service) Review(ctx context.Context, person identity.Caller, env *live.Environment, id gov.EntryID, said Said) (Proposal, error) {
+	if !said.Review.Valid() {
+		return Proposal{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/review", Detail: "must be approve or deny"}
+	}
+	for range reviewTriesMax {
+		if err := env.Refresh(ctx); err != nil {
+			return Proposal{}, err
+		}
+		p, err := s.Find(ctx, env, id)
+		if err != nil {
+			return Proposal{}, err
+		}
+		err = s.review(ctx, person, env, p, said)
+		if errors.Is(err, ledger.ErrStale) {
+			continue
+		}
+		if err != nil {
+			return Proposal{}, err
+		}
+		return s.Find(ctx, env, id)
+	}
+	return Proposal{}, &gov.Error{Code: gov.CodeOverloaded, Detail: "other reviews kept coming first; try again"}
+}
+
+func (s *Service) review(ctx context.Context, person identity.Caller, env *live.Environment, p Proposal, said Said) error {
+	now := s.Now().UTC()
+	groups, err := s.reviewer(person, env, p, now)
+	if err != nil {
+		return err
+	}
+	item, err := env.Ledger.ByID(ctx, p.ID())
+	if err != nil {
+		return err
+	}
+	if said.Shown != item.Receipt().LeafHash {
+		return &gov.Error{Code: gov.CodeInvalidField, Path: "/shown", Detail: "is not the leaf hash of the proposal; read the change again and review what it shows"}
+	}
+	if p.State != gov.ChangeProposed && p.State != gov.ChangeReviewOwed {
+		return &gov.Error{Code: gov.CodeApprovalClosed, Detail: "the change is " + string(p.State) + " already"}
+	}
+	ref := identity.PrincipalRef(s.Key, person.Principal)
+	p.Reviews = append(p.Reviews, Review{Person: ref, Review: said.Review, At: now.Format(canon.TimeLayout)})
+	switch {
+	case said.Review == gov.VoteDeny:
+		p.State = gov.ChangeRejected
+	case p.State == gov.ChangeReviewOwed:
+		p.State = gov.ChangeActivated
+	default:
+		p.State = gov.ChangeApproved
+	}
+	body := canon.ChangeReviewed{
+		Change: p.ID(), Review: said.Review, Person: ref, Groups: groups, Issuer: person.Issuer, AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout),
+		Methods: person.Methods, Level: person.Level, Shown: said.Shown, State: p.State, Commitments: map[canon.Group]canon.Commitment{},
+	}
+	payload, err := s.sealed(body.Commitments, person, said.Comment)
+	if err != nil {
+		return err
+	}
+	_, err = s.place(ctx, env, canon.KindChangeReviewed, s.actor(person), body, payload, func(r *ledger.Record) {
+		r.Docs, r.Epoch = []row.Doc{p.document()}, env.Control().Epoch // the rule it was reviewed by still holds
+	})
+	return err
+}
+
+// sealed is the payload of what a person said.
+func (s *Service) sealed(commitments map[canon.Group]canon.Commitment, person identity.Caller, comment string) (canon.Payload, error) {
+	var salts [2]canon.Salt
+	for i := range salts {
+		if _, err := io.ReadFull(s.Rand, salts[i][:]); err != nil {
+			return nil, fmt.Errorf("read randomness: %w", err)
+		}
+	}
+	payload := canon.Payload{}
+	payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(salts[0], canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person.Principal)))
+	if comment != "" {
+		payload[canon.GroupText], commitments[canon.GroupText] = canon.Seal(salts[1], canon.GroupText, canon.AppendValue(nil, comment))
+	}
+	return payload, nil
+}
+
+// reviewer gives the groups that let a person review a change, or says why not.
+func (s *Service) reviewer(person identity.Caller, env *live.Environment, p Proposal, now time.Time) ([]gov.GroupID, error) {
+	groups, err := approver(person, env)
+	if err != nil {
+		return nil, err
+	}
+	if p.Author == s.actor(person) {
+		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: "the change is yours, and nobody reviews their own"}
+	}
+	return groups, person.Fresh(now)
+}
+
+// approver gives the groups that make a person one who reviews changes of the active bundle.
+func approver(person identity.Caller, env *live.Environment) ([]gov.GroupID, error) {
+	if person.Role != state.RolePerson {
+		return nil, &gov.Error{Code: gov.CodeForbidden, Detail: "only a person reviews: sign in with the organization's identity provider"}
+	}
+	control := env.Control()
+	if control.Engine == nil {
+		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: "the environment has no active bundle, so nobody reviews changes of it"}
+	}
+	b := control.Engine.Bundle()
+	groups := person.MemberOf(b.Approvers, b.GroupsOf(person.Principal))
+	if len(groups) == 0 {
+		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: fmt.Sprintf("changes of the bundle are reviewed by members of %v", b.Approvers)}
+	}
+	return groups, nil
+}
+
+// Activate puts an approved change into force: an administrator, its author or one who reviews changes. The bundle that it was
+// compared with must still be the active one.
+func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *live.Environment, id gov.EntryID) (Activated, error) {
+	if err := env.Refresh(ctx); err != nil {
+		return Activated{}, err
+	}
+	p, err := s.Find(ctx, env, id)
+	if err != nil {
+		return Activated{}, err
+	}
+	if caller.Role != state.RoleAdmin && p.Author != s.actor(caller) {
+		if _, err := approver(caller, env); err != nil {
+			return Activated{}, err
+		}
+	}
+	control := env.Control()
+	switch {
+	case p.State != gov.ChangeApproved:
+		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
+	case p.Base != control.Bundle():
+		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "another bundle became active since this change was proposed; propose it anew, so that its review is of what it changes"}
+	}
+	p.State = gov.ChangeActivated
+	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: howReviewed, Change: p.ID()}
+	return s.activate(ctx, env, caller, body, control.Epoch, p)
+}
+
+func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, epoch int64, p Proposal) (Activated, error) {
+	receipt, err := s.place(ctx, env, canon.KindBundleActivated, s.actor(caller), body, nil, func(r *ledger.Record) {
+		r.Docs, r.Epoch = []row.Doc{p.document()}, epoch
+	})
+	if errors.Is(err, ledger.ErrStale) {
+		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "something else changed at the same moment; look again"}
+	}
+	if err != nil {
+		return Activated{}, err
+	}
+	return Activated{BundleActivated: body, Receipt: receipt}, env.Refresh(ctx)
+}
+
+// Rollback puts the bundle before the active one into force again, at once, by one person who reviews changes. Somebody else
+// reviews it after: until then it is listed as owed.
+func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *live.Environment, reason string) (Activated, error) {
+	if reason = strings.TrimSpace(reason); reason == "" || len(reason) > descriptionBytesMax {
+		return Activated{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/reason", Detail: fmt.Sprintf("say why, in 1 to %d bytes", descriptionBytesMax)}
+	}
+	if err := env.Refresh(ctx); err != nil {
+		return Activated{}, err
+	}
+	if _, err := approver(person, env); err != nil {
+		return Activated{}, err
+	}
+	now := s.Now().UTC()
+	if err := person.Fresh(now); err != nil {
+		return Activated{}, err
+	}
+	control := env.Control()
+	previous, err := s.previous(ctx, env)
+	if err != nil {
+		return Activated{}, err
+	}
+	body := canon.BundleActivated{Bundle: previous, Previous: control.Bundle(), How: howRollback, Reason: reason}
+	p := Proposal{
+		Bundle: previous, Base: control.Bundle(), Description: reason, Author: s.actor(person), State: gov.ChangeReviewOwed, Reviews: []Review{},
+		Rollback: true, doc: row.Doc{Due: now.Add(ReviewOwedWithin)},
+	}
+	return s.activate(ctx, env, person, body, control.Epoch, p)
+}
+
+// previous is the bundle before the active one.
+func (s *Service) previous(ctx context.Context, env *live.Environment) (gov.BundleDigest, error) {
+	_, items, err := env.Ledger.ChangesSince(ctx, 0)
+	if err != nil {
+		return "", err
+	}
+	previous := gov.BundleDigest("")
+	for _, item := range items {
+		if item.Kind != canon.KindBundleActivated {
+			continue
+		}
+		body, err := canon.Body[canon.BundleActivated](item.Entry)
+		if err != nil {
+			return "", err
+		}
+		previous = body.Previous
+	}
+	if previous == "" {
+		return "", &gov.Error{Code: gov.CodeConflict, Detail: "the active bundle is the first one: there is none to go back to"}
+	}
+	return previous, nil
+}

@@ -1,0 +1,22 @@
+package gov
+
+// ChangeState is how far a change of the bundle has come.
+type ChangeState string
+
+// The states.
+const (
+	ChangeProposed   ChangeState = "proposed"
+	ChangeApproved   ChangeState = "approved" // by somebody else than its author
+	ChangeRejected   ChangeState = "rejected"
+	ChangeActivated  ChangeState = "activated"
+	ChangeReviewOwed ChangeState = "review_owed" // in force, and to be reviewed after
+)
+
+// Valid says whether s is one of the states.
+func (s ChangeState) Valid() bool {
+	switch s {
+	case ChangeProposed, ChangeApproved, ChangeRejected, ChangeActivated, ChangeReviewOwed:
+		return true
+	}
+	return false
+}
