@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +75,42 @@ func TestTheReadmesCommandsWork(t *testing.T) {
 			t.Errorf("the README's commands do not print %q:\n%s", want, out)
 		}
 	}
+}
+
+func TestTheCommandsForChangesWork(t *testing.T) {
+	idp := identitytest.New(t)
+	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-people,for=people")
+	s := newServer(t, place{data: t.TempDir()})
+	token := func(person string) string {
+		idp.Register(person, person, "writ-people", map[string]any{"auth_time": time.Now().Unix()})
+		return "WRIT_PERSON_TOKEN=" + idp.Token(t, person)
+	}
+	governance := filepath.Join(t.TempDir(), "governance")
+	if err := os.CopyFS(governance, os.DirFS("../examples/acme")); err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(governance, "policies", "support.cedar")
+	text, err := os.ReadFile(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(policy, bytes.Replace(text, []byte("need a finance approver"), []byte("wait for finance"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := commands(t, "docs/guide/changes.md", "export WRIT_PERSON_TOKEN")
+	out := s.sh([]string{strings.Replace(lines[0], "governance/", governance, 1)}, "", token("ana"))
+	id := regexp.MustCompile(`chg_[0-9a-z]+`).FindString(out)
+	if id == "" || !strings.Contains(out, "changed policies/support.cedar") {
+		t.Fatalf("proposed:\n%s", out)
+	}
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], "chg_…", id, 1)
+	}
+	out = s.sh(lines[1:], "y\n", token("maria"))
+	if !strings.Contains(out, "review_owed") || strings.Count(out, "is in force in prod from entry") != 2 {
+		t.Errorf("the guide's commands print:\n%s", out)
+	}
+	s.command("verify", "--data", s.data)
 }
 
 func TestTheCommandsForApprovalsWork(t *testing.T) {

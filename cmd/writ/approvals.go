@@ -196,16 +196,25 @@ func (denyCmd) Help() string {
 // Run denies.
 func (c denyCmd) Run(ctx context.Context, s std) error { return c.cast(ctx, s, "deny") }
 
-// confirm shows a request and asks whether that is meant.
-func confirm(s std, r requestRow, vote string) error {
-	if err := r.print(s); err != nil {
+// shown is what a person reads before an answer.
+type shown interface{ print(s std) error }
+
+// meant shows what is to be answered and asks whether that is meant, unless the digest of what was shown before is given.
+func meant(s std, what shown, given, digest, question string) error {
+	if given != "" {
+		if given != digest {
+			return fmt.Errorf("this is not what you were shown: its digest is %s", digest)
+		}
+		return nil
+	}
+	if err := what.print(s); err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "\n%s this call? [y/N] ", vote)
+	fmt.Fprintf(s.out, "\n%s? [y/N] ", question)
 	var answer string
 	_, err := fmt.Fscanln(s.in, &answer) // no further than the line, and no answer is no
 	if err != nil || !strings.EqualFold(answer, "y") {
-		return errors.New("nothing was voted")
+		return errors.New("nothing was recorded")
 	}
 	return nil
 }
@@ -219,12 +228,8 @@ func (c ballot) cast(ctx context.Context, s std, vote string) error {
 	if _, err := c.get(ctx, c.PersonToken, path, nil, &r); err != nil {
 		return err
 	}
-	if c.Shown == "" {
-		if err := confirm(s, r, vote); err != nil {
-			return err
-		}
-	} else if c.Shown != r.Shown {
-		return fmt.Errorf("the request is not the one you were shown: its digest is %s", r.Shown)
+	if err := meant(s, r, c.Shown, r.Shown, vote+" this call"); err != nil {
+		return err
 	}
 	body, err := json.Marshal(map[string]string{"vote": vote, "shown": r.Shown, "comment": c.Comment})
 	if err != nil {

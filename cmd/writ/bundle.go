@@ -218,7 +218,7 @@ func (bundleActivateCmd) Help() string {
   writ bundle activate governance/ -e prod
 
 Only the first bundle of an environment is put into force like this, by an administrator, and recorded as such. Replacing it
-takes a reviewed change, which this version cannot do yet.`
+takes a reviewed change: writ changes propose.`
 }
 
 // Run sends the bundle.
@@ -228,13 +228,7 @@ func (c bundleActivateCmd) Run(ctx context.Context, s std) error {
 		return err
 	}
 	query := url.Values{"environment": {c.Environment}}
-	if info, err := os.Stat(c.Bundle); err == nil && info.IsDir() {
-		for name, args := range map[string][]string{"commit": {"rev-parse", "HEAD"}, "branch": {"rev-parse", "--abbrev-ref", "HEAD"}} {
-			if value := git(ctx, c.Bundle, args...); value != "" {
-				query.Set(name, value)
-			}
-		}
-	}
+	source(ctx, c.Bundle, query)
 	var done struct {
 		Bundle  string `json:"bundle"`
 		Receipt struct {

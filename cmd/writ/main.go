@@ -23,6 +23,7 @@ type cli struct {
 	Decide    decideCmd    `cmd:"" help:"Ask for the decision on one call."`
 	Decisions decisionsCmd `cmd:"" help:"Find recorded decisions, or show one with its proof."`
 	Approvals approvalsCmd `cmd:"" help:"What waits for a person, and voting on it."`
+	Changes   changesCmd   `cmd:"" help:"Propose, review, activate and roll back changes of the bundle."`
 	Verify    verifyCmd    `cmd:"" help:"Check that a ledger is whole and untouched."`
 	Replay    replayCmd    `cmd:"" help:"Judge recorded decisions again and compare."`
 	Export    exportCmd    `cmd:"" help:"Write a ledger to a file that can be verified anywhere."`

@@ -82,7 +82,7 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 	b := engine.Bundle()
 	if active := control.Bundle(); active != "" {
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf(
-			"environment %s has the active bundle %s; replacing it takes a reviewed change: writ bundle propose", name, active)}
+			"environment %s has the active bundle %s; replacing it takes a reviewed change: writ changes propose", name, active)}
 	}
 	body := canon.BundleActivated{Bundle: b.Digest, How: howBootstrap, Commit: from.Commit, Branch: from.Branch}
 	record, err := s.record(name, caller, body, b)

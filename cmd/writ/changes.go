@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/writ-dev/writ/internal/bundle"
+)
+
+type changesCmd struct {
+	List     changesListCmd     `cmd:"" default:"withargs" help:"Changes of the bundle, and which wait for a review."`
+	Show     changesShowCmd     `cmd:"" help:"One change: what differs, why, who reviewed it."`
+	Propose  changesProposeCmd  `cmd:"" help:"Propose a bundle in the place of the active one."`
+	Approve  changesApproveCmd  `cmd:"" help:"Approve a change that is not yours."`
+	Deny     changesDenyCmd     `cmd:"" help:"Refuse a change."`
+	Activate changesActivateCmd `cmd:"" help:"Put an approved change into force."`
+	Rollback changesRollbackCmd `cmd:"" help:"Put the bundle before the active one into force again, at once."`
+}
+
+// changeRow is a change as the API gives it.
+type changeRow struct {
+	ID          string `json:"id"`
+	Environment string `json:"environment"`
+	State       string `json:"state"`
+	Bundle      string `json:"bundle"`
+	Base        string `json:"base"`
+	Description string `json:"description"`
+	Author      struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+	} `json:"author"`
+	Tests    int    `json:"tests"`
+	ReviewBy string `json:"review_by"`
+	Reviews  []struct {
+		Person string `json:"person"`
+		Review string `json:"review"`
+		At     string `json:"at"`
+	} `json:"reviews"`
+	Shown string      `json:"shown"`
+	At    string      `json:"at"`
+	Diff  bundle.Diff `json:"diff"`
+}
+
+func (r changeRow) print(s std) error {
+	rows := [][]string{
+		{"change", r.ID}, {"state", r.State}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
+		{"proposed", r.At}, {"from", r.Base}, {"to", r.Bundle}, {"tests", fmt.Sprintf("%d, all pass", r.Tests)},
+	}
+	if r.ReviewBy != "" {
+		rows = append(rows, []string{"review owed by", r.ReviewBy})
+	}
+	for _, part := range r.parts() {
+		for _, c := range part.changes {
+			rows = append(rows, []string{part.name, describe(c)})
+		}
+	}
+	for _, v := range r.Reviews {
+		rows = append(rows, []string{"review", v.Review + " by " + v.Person + " at " + v.At})
+	}
+	return table(s.out, append(rows, []string{"digest", r.Shown}))
+}
+
+type diffPart struct {
+	name    string
+	changes []bundle.Change
+}
+
+func (r changeRow) parts() []diffPart {
+	d := r.Diff
+	return []diffPart{
+		{"environment", d.Environments}, {"setting", d.Settings}, {"agent", d.Agents}, {"tool", d.Tools}, {"policy", d.Policies},
+		{"limit", d.Limits}, {"prompt", d.Prompts}, {"test", d.Tests},
+	}
+}
+
+func describe(c bundle.Change) string {
+	out := fmt.Sprintf("%s %s", c.Kind, c.Name)
+	if len(c.Fields) > 0 {
+		out += " (" + strings.Join(c.Fields, ", ") + ")"
+	}
+	for _, t := range c.ToolsGained {
+		out += " +" + string(t)
+	}
+	for _, t := range c.ToolsLost {
+		out += " -" + string(t)
+	}
+	return out
+}
+
+type changesListCmd struct {
+	asPerson
+	Environment string `help:"Environment." default:"prod" short:"e"`
+	State       string `help:"Only those in this state." enum:"proposed,approved,rejected,activated,review_owed,any" default:"any"`
+	JSON        bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives examples.
+func (changesListCmd) Help() string {
+	return `Examples:
+  writ changes
+  writ changes list --state review_owed --json`
+}
+
+// Run lists changes.
+func (c changesListCmd) Run(ctx context.Context, s std) error {
+	query := url.Values{"environment": {c.Environment}}
+	if c.State != "any" {
+		query.Set("state", c.State)
+	}
+	var page struct {
+		Changes []changeRow `json:"changes"`
+	}
+	data, err := c.get(ctx, c.reader(), "/v1/changes", query, &page)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, data)
+	}
+	rows := [][]string{{"ID", "STATE", "AUTHOR", "REVIEWS", "WHAT"}}
+	for _, r := range page.Changes {
+		what, _, _ := strings.Cut(r.Description, "\n")
+		rows = append(rows, []string{r.ID, r.State, r.Author.Type, fmt.Sprint(len(r.Reviews)), what})
+	}
+	if len(rows) == 1 {
+		fmt.Fprintln(s.out, "None.")
+		return nil
+	}
+	return table(s.out, rows)
+}
+
+type changesShowCmd struct {
+	asPerson
+	ID   string `arg:"" help:"The change."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Help gives an example.
+func (changesShowCmd) Help() string {
+	return "Example:\n  writ changes show chg_000000000jd2d69vktekatahg8"
+}
+
+// Run shows a change.
+func (c changesShowCmd) Run(ctx context.Context, s std) error {
+	var r changeRow
+	data, err := c.get(ctx, c.reader(), "/v1/changes/"+url.PathEscape(c.ID), nil, &r)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, data)
+	}
+	return r.print(s)
+}
+
+type changesProposeCmd struct {
+	asPerson
+	bundleDir
+	Environment string `required:"" short:"e" help:"The environment."`
+	Message     string `required:"" short:"m" help:"What changes and why."`
+}
+
+// Help gives an example.
+func (changesProposeCmd) Help() string {
+	return `Checks the bundle and runs its tests first. The git commit and branch of the directory travel with the proposal.
+
+Example:
+  writ changes propose governance/ -e prod -m "Refunds up to 600 without a person"`
+}
+
+// Run proposes.
+func (c changesProposeCmd) Run(ctx context.Context, s std) error {
+	engine, err := c.compile(s, false)
+	if err != nil {
+		return err
+	}
+	query := url.Values{"environment": {c.Environment}, "description": {c.Message}}
+	source(ctx, c.Bundle, query)
+	var r changeRow
+	if _, err := c.ask(ctx, c.reader(), http.MethodPost, "/v1/changes", query, "application/x-tar", engine.Bundle().Tar(), &r); err != nil {
+		return err
+	}
+	return r.print(s)
+}
+
+// source says where a bundle's directory comes from.
+func source(ctx context.Context, dir string, query url.Values) {
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() {
+		return
+	}
+	for name, args := range map[string][]string{"commit": {"rev-parse", "HEAD"}, "branch": {"rev-parse", "--abbrev-ref", "HEAD"}} {
+		if value := git(ctx, dir, args...); value != "" {
+			query.Set(name, value)
+		}
+	}
+}
+
+// changeReview is a review of what was shown.
+type changeReview struct {
+	asPerson
+	ID      string `arg:"" help:"The change."`
+	Comment string `help:"Why; kept with the review, erasable."`
+	Shown   string `help:"Digest of what you were shown (writ changes show), to review exactly that without being asked."`
+}
+
+type changesApproveCmd struct{ changeReview }
+
+// Help gives an example.
+func (changesApproveCmd) Help() string {
+	return `Shows the change, asks, and reviews exactly what it showed. Needs a sign-in of the last 15 minutes.
+
+Example:
+  WRIT_PERSON_TOKEN=… writ changes approve chg_000000000jd2d69vktekatahg8 --comment "read the policy"`
+}
+
+// Run approves.
+func (c changesApproveCmd) Run(ctx context.Context, s std) error { return c.review(ctx, s, "approve") }
+
+type changesDenyCmd struct{ changeReview }
+
+// Help gives an example.
+func (changesDenyCmd) Help() string {
+	return "Example:\n  WRIT_PERSON_TOKEN=… writ changes deny chg_000000000jd2d69vktekatahg8"
+}
+
+// Run refuses.
+func (c changesDenyCmd) Run(ctx context.Context, s std) error { return c.review(ctx, s, "deny") }
+
+func (c changeReview) review(ctx context.Context, s std, review string) error {
+	if c.PersonToken == "" {
+		return errors.New("only a person reviews: set WRIT_PERSON_TOKEN to your token of the identity provider")
+	}
+	path := "/v1/changes/" + url.PathEscape(c.ID)
+	var r changeRow
+	if _, err := c.get(ctx, c.PersonToken, path, nil, &r); err != nil {
+		return err
+	}
+	if err := meant(s, r, c.Shown, r.Shown, review+" this change"); err != nil {
+		return err
+	}
+	body, err := json.Marshal(map[string]string{"review": review, "shown": r.Shown, "comment": c.Comment})
+	if err != nil {
+		return err
+	}
+	if _, err := c.ask(ctx, c.PersonToken, http.MethodPost, path+"/reviews", nil, "application/json", body, &r); err != nil {
+		return err
+	}
+	return r.print(s)
+}
+
+type changesActivateCmd struct {
+	asPerson
+	ID string `arg:"" help:"The change."`
+}
+
+// Help gives an example.
+func (changesActivateCmd) Help() string {
+	return "Example:\n  writ changes activate chg_000000000jd2d69vktekatahg8"
+}
+
+// Run activates.
+func (c changesActivateCmd) Run(ctx context.Context, s std) error {
+	return c.force(ctx, s, "/v1/changes/"+url.PathEscape(c.ID)+"/activate", nil)
+}
+
+type changesRollbackCmd struct {
+	asPerson
+	Environment string `required:"" short:"e" help:"The environment."`
+	Message     string `required:"" short:"m" help:"Why."`
+}
+
+// Help gives an example.
+func (changesRollbackCmd) Help() string {
+	return `Somebody else has to review it within two days; until then it is listed as review_owed.
+
+Example:
+  WRIT_PERSON_TOKEN=… writ changes rollback -e prod -m "refunds are stuck"`
+}
+
+// Run rolls back.
+func (c changesRollbackCmd) Run(ctx context.Context, s std) error {
+	body, err := json.Marshal(map[string]string{"environment": c.Environment, "reason": c.Message})
+	if err != nil {
+		return err
+	}
+	return c.force(ctx, s, "/v1/changes/rollback", body)
+}
+
+// force puts a bundle into force and says so.
+func (p asPerson) force(ctx context.Context, s std, path string, body []byte) error {
+	var done struct {
+		ID      string `json:"id"`
+		Bundle  string `json:"bundle"`
+		Receipt struct {
+			Ledger string `json:"ledger"`
+			Index  int64  `json:"index"`
+		} `json:"receipt"`
+	}
+	if _, err := p.ask(ctx, p.reader(), http.MethodPost, path, nil, "application/json", body, &done); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)
+	return err
+}
