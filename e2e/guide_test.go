@@ -97,6 +97,9 @@ func TestTheCommandsForChangesWork(t *testing.T) {
 	if err := os.WriteFile(policy, bytes.Replace(text, []byte("need a finance approver"), []byte("wait for finance"), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if r, err := s.ask(t.Context(), "POST", "/v1/decisions", s.key, []byte(`{"agent":"support-bot","tool":"stripe/refund","input":{"charge":"ch_1","amount":900,"currency":"usd"}}`)); err != nil || r.status != 200 {
+		t.Fatalf("decide: %d %s, %v", r.status, r.body, err)
+	}
 	lines := commands(t, "docs/guide/changes.md", "export WRIT_PERSON_TOKEN")
 	out := s.sh([]string{strings.Replace(lines[0], "governance/", governance, 1)}, "", token("ana"))
 	id := regexp.MustCompile(`chg_[0-9a-z]+`).FindString(out)
@@ -104,10 +107,10 @@ func TestTheCommandsForChangesWork(t *testing.T) {
 		t.Fatalf("proposed:\n%s", out)
 	}
 	for i := range lines {
-		lines[i] = strings.Replace(lines[i], "chg_…", id, 1)
+		lines[i] = strings.NewReplacer("chg_…", id, "governance/", governance).Replace(lines[i])
 	}
 	out = s.sh(lines[1:], "y\n", token("maria"))
-	if !strings.Contains(out, "review_owed") || strings.Count(out, "is in force in prod from entry") != 2 {
+	if !strings.Contains(out, "1 decisions of prod judged again") || !strings.Contains(out, "review_owed") || strings.Count(out, "is in force in prod from entry") != 2 {
 		t.Errorf("the guide's commands print:\n%s", out)
 	}
 	s.command("verify", "--data", s.data)

@@ -16,6 +16,7 @@ import (
 type changesCmd struct {
 	List     changesListCmd     `cmd:"" default:"withargs" help:"Changes of the bundle, and which wait for a review."`
 	Show     changesShowCmd     `cmd:"" help:"One change: what differs, why, who reviewed it."`
+	Backtest changesBacktestCmd `cmd:"" help:"Say what recorded decisions would have been under another bundle."`
 	Propose  changesProposeCmd  `cmd:"" help:"Propose a bundle in the place of the active one."`
 	Approve  changesApproveCmd  `cmd:"" help:"Approve a change that is not yours."`
 	Deny     changesDenyCmd     `cmd:"" help:"Refuse a change."`

@@ -240,7 +240,7 @@ func (c demoCmd) check(ctx context.Context, s std, r remote, dir string) (wrong 
 		}
 	}
 	fmt.Fprintln(s.out, "\nDoes every decision come out the same? (writ replay)")
-	return count(wrong, replayCmd{place: where}.Run(ctx, s))
+	return count(wrong, replayCmd{replayWindow: replayWindow{place: where}}.Run(ctx, s))
 }
 
 // count adds a check that found something wrong.

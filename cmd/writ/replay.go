@@ -16,12 +16,17 @@ import (
 	"github.com/writ-dev/writ/internal/store"
 )
 
-type replayCmd struct {
+// replayWindow says where the records are and which of them to judge again.
+type replayWindow struct {
 	place
-	ledgerFlag
 	From string `help:"Judge again from this time on (2026-11-01T00:00:00Z)."`
 	To   string `help:"Judge again what is before this time."`
-	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+type replayCmd struct {
+	replayWindow
+	ledgerFlag
+	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // Help gives examples.
@@ -87,7 +92,7 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 }
 
 // window turns the times into indexes.
-func (c replayCmd) window(ctx context.Context, st *store.Store, l *ledger.Ledger) (replay.Range, error) {
+func (c replayWindow) window(ctx context.Context, st *store.Store, l *ledger.Ledger) (replay.Range, error) {
 	head, err := l.Head(ctx)
 	if err != nil {
 		return replay.Range{}, err

@@ -45,33 +45,92 @@ type Range struct{ From, To int64 }
 
 // Replay judges every decision of a range again. progress is called now and then with the entries done.
 func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, progress func(done int64)) (Report, error) {
-	p := &player{
-		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{}, approvals: map[gov.EntryID]state.Approval{},
-		report: Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}},
+	report := Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}}
+	p := newPlayer(l, compile, r)
+	p.took, p.differs = report.took, report.differ
+	err := p.play(ctx, l, progress)
+	report.Entries = p.entries
+	return report, err
+}
+
+// took compares a decision with what it comes out as.
+func (r *Report) took(t judged) {
+	r.Decisions++
+	switch {
+	case t.err != nil:
+		r.differ(t.index, t.id, t.err.Error())
+	case !t.ok:
+		r.Erased++
+	default:
+		if what := compare(t.was, t.now); what != "" {
+			r.differ(t.index, t.id, what)
+		} else {
+			r.Same++
+		}
 	}
-	err := l.Scan(ctx, 0, r.To, true, func(raw ledger.Raw) error {
+}
+
+func (r *Report) differ(index int64, id gov.EntryID, what string) {
+	r.Different++
+	if len(r.Differences) < differencesMax {
+		r.Differences = append(r.Differences, Difference{index, id, what})
+	}
+}
+
+const progressEvery = 1 << 10
+
+// judged is a decision as it was recorded and as it comes out now. ok is false when what it was judged on was erased.
+type judged struct {
+	index    int64
+	id       gov.EntryID
+	was, now canon.Decision
+	ok       bool
+	err      error
+}
+
+// player goes through a ledger from its first entry, with the state that every entry was made under.
+type player struct {
+	control   *state.Control
+	instead   *policy.Engine // judge under this bundle, not under the recorded ones; nil: as recorded
+	compile   state.Compile
+	within    Range
+	sessions  map[gov.SessionID][]gov.Label
+	approvals map[gov.EntryID]state.Approval
+	entries   int64
+	took      func(judged)
+	differs   func(index int64, id gov.EntryID, what string)
+}
+
+func newPlayer(l *ledger.Ledger, compile state.Compile, r Range) *player {
+	return &player{
+		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{},
+		approvals: map[gov.EntryID]state.Approval{},
+	}
+}
+
+func (p *player) play(ctx context.Context, l *ledger.Ledger, progress func(done int64)) error {
+	err := l.Scan(ctx, 0, p.within.To, true, func(raw ledger.Raw) error {
 		if raw.Index%progressEvery == 0 {
 			progress(raw.Index)
 		}
 		return p.entry(raw)
 	})
-	progress(p.report.Entries)
-	return p.report, err
+	progress(p.entries)
+	return err
 }
 
-const progressEvery = 1 << 10
-
-type player struct {
-	control   *state.Control
-	compile   state.Compile
-	within    Range
-	sessions  map[gov.SessionID][]gov.Label
-	approvals map[gov.EntryID]state.Approval
-	report    Report
+// under is the control state to judge under.
+func (p *player) under() *state.Control {
+	if p.instead == nil {
+		return p.control
+	}
+	c := *p.control
+	c.Engine = p.instead
+	return &c
 }
 
 func (p *player) entry(raw ledger.Raw) error {
-	p.report.Entries++
+	p.entries++
 	e, err := canon.Decode(raw.Bytes)
 	if err != nil {
 		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
@@ -112,28 +171,10 @@ func (p *player) decision(e canon.Entry, raw ledger.Raw) error {
 	if raw.Index < p.within.From {
 		return nil
 	}
-	p.report.Decisions++
-	again, ok, err := p.judge(d, raw, before, consent)
-	switch {
-	case err != nil:
-		p.differ(raw.Index, e.ID, err.Error())
-	case !ok:
-		p.report.Erased++
-	default:
-		if what := compare(d, again); what != "" {
-			p.differ(raw.Index, e.ID, what)
-		} else {
-			p.report.Same++
-		}
-	}
+	t := judged{index: raw.Index, id: e.ID, was: d}
+	t.now, t.ok, t.err = p.judge(d, raw, before, consent)
+	p.took(t)
 	return nil
-}
-
-func (p *player) differ(index int64, id gov.EntryID, what string) {
-	p.report.Different++
-	if len(p.report.Differences) < differencesMax {
-		p.report.Differences = append(p.report.Differences, Difference{index, id, what})
-	}
 }
 
 // judge gives what the decision would be now. ok is false when what it was judged on was erased.
@@ -171,7 +212,7 @@ func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label, ask
 	if asked != nil {
 		q.Consent = asked.Consent(at)
 	}
-	return recorded(d, p.control.Judge(q), p.control, labels, at), true, nil
+	return recorded(d, p.under().Judge(q), p.under(), labels, at), true, nil
 }
 
 // recorded is the decision as a verdict would have it recorded.
@@ -218,12 +259,12 @@ func (p *player) vote(e canon.Entry, index int64) error {
 	}
 	before, known := p.approvals[v.Decision]
 	if _, twice := before.Has(v.Person); !known || twice || before.State != gov.ApprovalPending {
-		p.differ(index, e.ID, fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision))
+		p.differs(index, e.ID, fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision))
 		return nil
 	}
 	after := before.Count(v.Person, v.Vote, at)
 	if after.State != v.State || v.ExecuteBy > after.ExecuteBy {
-		p.differ(index, e.ID, fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
+		p.differs(index, e.ID, fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
 			v.State, v.ExecuteBy, after.State, after.ExecuteBy))
 	}
 	after.ExecuteBy = v.ExecuteBy // counted from when the vote was taken, a little before its commit
