@@ -206,6 +206,37 @@ func TestAWitnessThatIsDownStopsNothing(t *testing.T) {
 	}
 }
 
+// TestNoAppendWaitsForAWitness that takes the request and says nothing.
+func TestNoAppendWaitsForAWitness(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s, v := r.witness("witness.example/w1")
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s.set(func(w http.ResponseWriter, _ *http.Request) {
+		close(asked)
+		<-answer
+		http.Error(w, "sorry", http.StatusServiceUnavailable)
+	})
+	r.grow(1)
+	signed := make(chan error, 1)
+	go func() {
+		_, err := r.signer.Sign(t.Context())
+		signed <- err
+	}()
+	<-asked
+	r.grow(5)
+	select {
+	case err := <-signed:
+		t.Errorf("the checkpoint did not wait: %v", err)
+	default:
+	}
+	close(answer)
+	if err := <-signed; err != nil {
+		t.Fatal(err)
+	}
+	r.expect("without the witness", 1, 0, v)
+}
+
 func TestAWitnessThatFailsIsLeftAloneForLongerEachTime(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
