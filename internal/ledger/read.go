@@ -115,11 +115,11 @@ func (l *Ledger) Several(ctx context.Context, indexes []int64) ([]Item, error) {
 		if err != nil {
 			return nil, err
 		}
-		item, err := itemOf(raw, index)
+		e, err := canon.Parse(raw)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("entry at index %d: %w", index, err)
 		}
-		items = append(items, item)
+		items = append(items, Item{Entry: e, Index: index, Raw: raw})
 	}
 	return items, nil
 }
