@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	diskSize     = "size=24m"
-	ballastBytes = 4 << 20
+	diskSize     = "size=64m"
+	ballastBytes = 24 << 20 // more than the log grows to before it is started anew
 	fileBytesMax = 12 << 20
 	fillMax      = 20_000 // decisions until nothing more can be written
 	refusals     = 200    // seen while it is so

@@ -115,7 +115,11 @@ func replays(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	engines := live.NewEngines(st)
 	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(t.Context(), d) }
 	l := ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})

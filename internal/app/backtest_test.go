@@ -38,7 +38,11 @@ func TestABacktestCountsWhatWouldFlip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close()
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	engines := live.NewEngines(st)
 	l := ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	head, err := l.Head(t.Context())

@@ -87,8 +87,9 @@ func (r KeyRequest) check() error {
 			return invalid("/role", "an administrator's token is of no agent, environment or principal; leave these out")
 		}
 		return nil
+	default:
+		return invalid("/role", "the role of a key is agent or admin")
 	}
-	return invalid("/role", "the role of a key is agent or admin")
 }
 
 func (r KeyRequest) checkAgent() error {

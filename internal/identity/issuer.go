@@ -112,9 +112,10 @@ func (i Issuer) complete() (Issuer, error) {
 		return i.completePrincipals()
 	case UsePeople:
 		return i.completePeople()
+	default:
+		return Issuer{}, fmt.Errorf("issuer %s: for=%s is not known; write for=agents (its tokens authenticate agents), "+
+			"for=principals (its tokens prove for whom a call is made) or for=people (its tokens sign people in)", i.URL, i.For)
 	}
-	return Issuer{}, fmt.Errorf("issuer %s: for=%s is not known; write for=agents (its tokens authenticate agents), "+
-		"for=principals (its tokens prove for whom a call is made) or for=people (its tokens sign people in)", i.URL, i.For)
 }
 
 func (i Issuer) completeAgents() (Issuer, error) {

@@ -94,8 +94,9 @@ func prefixOf(role state.Role) (string, error) {
 		return keyTokenPrefix, nil
 	case state.RoleAdmin:
 		return adminTokenPrefix, nil
+	default:
+		return "", fmt.Errorf("role %q has no keys", string(role))
 	}
-	return "", fmt.Errorf("role %q has no keys", string(role))
 }
 
 // appendBase32 writes src five bits at a time; the last character is filled up with zero bits.
