@@ -72,10 +72,11 @@ func (c serveCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return closing(a, err)
 	}
-	fmt.Fprintf(s.err, "writ listens on %s\n", a.URL())
+	hello := fmt.Sprintf("writ listens on %s\n", a.URL())
 	if token != "" {
-		fmt.Fprintf(s.err, "\nAdministrator's token, shown this once:\n\n  %s\n\nexport WRIT_URL=%s WRIT_ADMIN_TOKEN=%s\n\n", token, a.URL(), token)
+		hello += fmt.Sprintf("\nAdministrator's token, shown this once:\n\n  %s\n\nexport WRIT_URL=%s WRIT_ADMIN_TOKEN=%s\n\n", token, a.URL(), token)
 	}
+	fmt.Fprint(s.err, hello) // at once: who waits for the first line finds the token too
 	<-ctx.Done()
 	fmt.Fprintln(s.err, "writ stops")
 	return a.Stop()
