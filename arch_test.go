@@ -32,6 +32,7 @@ func layers() map[string]layer {
 		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval"}},
 		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
+		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/replay":   {2, []string{"internal/ledger"}},
 		"internal/mirror":   {2, []string{"internal/ledger"}},
 		"internal/store":    {3, nil},
@@ -51,7 +52,7 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/decide", "internal/change", "internal/replay", "internal/mirror"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/decide", "internal/change", "internal/people", "internal/replay", "internal/mirror"}
 	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/state", "internal/trace"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness"}, services, "adapters meet services half-way, through interfaces that the services declare"},

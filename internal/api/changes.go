@@ -118,7 +118,7 @@ func (s *Server) changeByID(ctx context.Context, r *request) (*live.Environment,
 		return nil, change.Proposal{}, err
 	}
 	id := gov.EntryID(r.PathValue("id"))
-	for _, name := range s.Environments.Names() {
+	for _, name := range s.readable(r.caller) {
 		env, ok := s.Environments.Environment(name)
 		if !ok {
 			continue

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
-	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/state"
@@ -86,7 +85,7 @@ func (s *Server) issueCredential(ctx context.Context, r *request) (any, error) {
 	if err := f.done(); err != nil {
 		return nil, err
 	}
-	issued, err := s.Change.Issue(ctx, change.ActorOf(r.caller), req)
+	issued, err := s.Change.Issue(ctx, r.caller.Actor(s.Change.Key), req)
 	if err != nil {
 		return nil, err
 	}
@@ -99,20 +98,11 @@ func (s *Server) issueCredential(ctx context.Context, r *request) (any, error) {
 const daysMax = 10_000
 
 func (s *Server) revokeCredential(ctx context.Context, r *request) (any, error) {
-	reason := "revoked by an administrator"
-	if len(r.body) > 0 {
-		f, err := readFields(r.body)
-		if err != nil {
-			return nil, err
-		}
-		if given := f.text("reason", noteBytesMax); given != "" {
-			reason = given
-		}
-		if err := f.done(); err != nil {
-			return nil, err
-		}
+	reason, err := readReason(r.body, "revoked by an administrator")
+	if err != nil {
+		return nil, err
 	}
-	revoked, err := s.Change.Revoke(ctx, change.ActorOf(r.caller), gov.CredentialID(r.PathValue("id")), reason)
+	revoked, err := s.Change.Revoke(ctx, r.caller.Actor(s.Change.Key), gov.CredentialID(r.PathValue("id")), reason)
 	if err != nil {
 		return nil, err
 	}
@@ -133,9 +123,9 @@ type environmentList struct {
 
 func (s *Server) listEnvironments(ctx context.Context, r *request) (any, error) {
 	out := environmentList{Environments: []environmentWire{}}
-	for _, name := range s.Environments.Names() {
+	for _, name := range s.readable(r.caller) {
 		env, ok := s.Environments.Environment(name)
-		if !ok || r.caller.Role == state.RoleAgent && name != r.caller.Environment {
+		if !ok {
 			continue
 		}
 		head, err := env.Ledger.Head(ctx)
@@ -160,14 +150,30 @@ type meWire struct {
 	Environment gov.Environment  `json:"environment"`
 	Agent       gov.AgentID      `json:"agent,omitempty"`
 	Principal   string           `json:"principal,omitempty"`
-	Groups      []gov.GroupID    `json:"groups,omitempty"` // of a person, as the token says
+	Groups      []gov.GroupID    `json:"groups,omitempty"` // of a person, as the identity provider says
 	ExpiresAt   string           `json:"expires_at,omitempty"`
+	Person      string           `json:"person,omitempty"`  // how entries name the person
+	Session     string           `json:"session,omitempty"` // that the person signed in with here
+	SignedInAt  string           `json:"signed_in_at,omitempty"`
+	Roles       []grantWire      `json:"roles,omitempty"` // of a person, by environment
+}
+
+// grantWire is what a person is in one environment.
+type grantWire struct {
+	Environment gov.Environment `json:"environment"`
+	Roles       []gov.Role      `json:"roles"`
 }
 
 func (s *Server) me(_ context.Context, r *request) (any, error) {
 	w := meWire{Credential: r.caller.Credential, Role: r.caller.Role, Environment: r.caller.Environment, Agent: r.caller.Agent}
 	if r.caller.Role == state.RolePerson {
 		w.Principal, w.Groups, w.ExpiresAt = r.caller.Principal.String(), r.caller.Groups, r.caller.ExpiresAt.UTC().Format(canon.TimeLayout)
+		w.Person, w.Session, w.SignedInAt = r.caller.Actor(s.Change.Key).ID, r.caller.Session, r.caller.AuthTime.UTC().Format(canon.TimeLayout)
+		for _, name := range s.readable(r.caller) {
+			if env, ok := s.Environments.Environment(name); ok {
+				w.Roles = append(w.Roles, grantWire{name, r.caller.RolesIn(env.Control().Engine)})
+			}
+		}
 	}
 	if c, ok := s.Environments.Credential(r.caller.Credential); ok {
 		shown := credentialOf(c)

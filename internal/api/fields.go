@@ -59,6 +59,30 @@ func (f *fields) text(name string, bytesMax int) string {
 	return s
 }
 
+// texts reads a list of strings that may be absent.
+func (f *fields) texts(name string) []string {
+	v, ok := f.take(name)
+	if !ok {
+		return nil
+	}
+	list, ok := v.([]any)
+	if !ok || len(list) > listMax {
+		f.fail(name, "must be a list of at most "+strconv.Itoa(listMax)+" strings")
+		return nil
+	}
+	var out []string
+	for _, item := range list {
+		s, ok := item.(string)
+		if !ok {
+			f.fail(name, "must be a list of strings")
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+const listMax = 100
+
 // checked reads a string that may be absent and must pass valid when it is there.
 func (f *fields) checked(name string, valid func(string) bool, want string) string {
 	s := f.text(name, textBytesMax)

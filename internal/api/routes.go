@@ -12,11 +12,10 @@ const (
 	scopeOpen   scope = iota // anybody
 	scopeLedger              // anybody, or with a private ledger an agent of its environment or an administrator
 	scopeAgent               // an agent's credential
-	scopeRead                // an agent's credential, which sees what is its own, or an administrator's
-	scopeAdmin               // an administrator's credential
-	scopeAsked               // as scopeRead, or a person, who sees what it is asked
+	scopeRead                // an agent's credential, which sees what is its own, or a person or administrator, who sees their environments
+	scopeReview              // as scopeRead, but for agents
+	scopeAdmin               // an administrator's credential, or a person who is an administrator everywhere
 	scopePerson              // a person who signed in
-	scopeChange              // a person who signed in, or an administrator
 )
 
 // route is one line of the API.
@@ -33,16 +32,16 @@ func (s *Server) routes() []route {
 		{"GET /v1/decisions", scopeRead, s.listDecisions},
 		{"GET /v1/decisions/{id}", scopeRead, s.showDecision},
 		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
-		{"GET /v1/approvals", scopeAsked, s.listApprovals},
-		{"GET /v1/approvals/{id}", scopeAsked, s.showApproval},
+		{"GET /v1/approvals", scopeRead, s.listApprovals},
+		{"GET /v1/approvals/{id}", scopeRead, s.showApproval},
 		{"POST /v1/approvals/{id}/votes", scopePerson, s.vote},
-		{"GET /v1/changes", scopeChange, s.listChanges},
-		{"POST /v1/changes", scopeChange, s.propose},
-		{"GET /v1/changes/{id}", scopeChange, s.showChange},
+		{"GET /v1/changes", scopeReview, s.listChanges},
+		{"POST /v1/changes", scopeReview, s.propose},
+		{"GET /v1/changes/{id}", scopeReview, s.showChange},
 		{"POST /v1/changes/{id}/reviews", scopePerson, s.review},
-		{"POST /v1/changes/{id}/activate", scopeChange, s.activateChange},
+		{"POST /v1/changes/{id}/activate", scopeReview, s.activateChange},
 		{"POST /v1/changes/rollback", scopePerson, s.rollback},
-		{"GET /v1/entries", scopeAdmin, s.listEntries},
+		{"GET /v1/entries", scopeReview, s.listEntries},
 		{"GET /v1/agents", scopeRead, s.listAgents},
 		{"GET /v1/tools", scopeRead, s.listTools},
 		{"GET /v1/bundles/{digest}", scopeRead, s.showBundle},
@@ -50,8 +49,13 @@ func (s *Server) routes() []route {
 		{"GET /v1/credentials", scopeAdmin, s.listCredentials},
 		{"POST /v1/credentials", scopeAdmin, s.issueCredential},
 		{"DELETE /v1/credentials/{id}", scopeAdmin, s.revokeCredential},
+		{"GET /v1/people", scopeAdmin, s.listPeople},
+		{"POST /v1/people", scopeAdmin, s.invite},
+		{"DELETE /v1/people/{ref}", scopeAdmin, s.removePerson},
+		{"GET /v1/sessions", scopeReview, s.listSessions},
+		{"DELETE /v1/sessions/{id}", scopeReview, s.endSession},
 		{"GET /v1/environments", scopeRead, s.listEnvironments},
-		{"GET /v1/me", scopeAsked, s.me},
+		{"GET /v1/me", scopeRead, s.me},
 		{"GET /ledger/{env}/checkpoint", scopeLedger, s.checkpoint},
 		{"GET /ledger/{env}/key", scopeLedger, s.ledgerKey},
 		{"GET /ledger/{env}/tile/{path...}", scopeLedger, s.tile},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/people"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -32,6 +34,7 @@ type Server struct {
 	Decide        *decide.Service
 	Change        *change.Service
 	Approval      *approval.Service
+	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals
 	Log           *slog.Logger
@@ -132,19 +135,28 @@ func (s *Server) authorize(rt route, r *request) error {
 		return err
 	}
 	r.caller = caller
+	return permitted(rt, caller)
+}
+
+// permitted says whether a route is a caller's at all. What they see of an environment is said by environment.
+func permitted(rt route, caller identity.Caller) error {
+	person := caller.Role == state.RolePerson
 	switch {
 	case rt.scope == scopeAgent && caller.Role != state.RoleAgent:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents; use an agent's key"}
-	case rt.scope == scopeAdmin && caller.Role != state.RoleAdmin:
+	case rt.scope == scopeAdmin && !administrator(caller):
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for administrators"}
-	case rt.scope == scopeChange && caller.Role == state.RoleAgent:
+	case rt.scope == scopeReview && caller.Role == state.RoleAgent:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people and administrators"}
-	case rt.scope == scopePerson && caller.Role != state.RolePerson:
-		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people: sign in with the organization's identity provider"}
-	case rt.scope == scopeRead && caller.Role == state.RolePerson:
-		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents and administrators; people see what they are asked, at /v1/approvals"}
+	case rt.scope == scopePerson && !person:
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for people: sign in (writ login, or the console)"}
 	}
 	return nil
+}
+
+// administrator says whether a caller administers the whole server.
+func administrator(c identity.Caller) bool {
+	return c.Role == state.RoleAdmin || c.Role == state.RolePerson && slices.Contains(c.Roles, gov.RoleAdmin)
 }
 
 // authenticate knows revocations of other nodes: a decision finds them out in its append, every other route asks first. A
@@ -328,15 +340,36 @@ func (s *Server) environment(r *request, asked string) (*live.Environment, error
 	if !ok {
 		return nil, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no environment " + string(name)}
 	}
+	if !reads(r.caller, env) {
+		return nil, &gov.Error{Code: gov.CodeForbidden, Detail: "you have no role in " + string(name) + "; its bundle gives roles to groups (writ.yaml, roles), and policies ask groups"}
+	}
 	return env, nil
+}
+
+// reads says whether a caller may read an environment's records.
+func reads(c identity.Caller, env *live.Environment) bool {
+	switch c.Role {
+	case state.RoleAdmin:
+		return true
+	case state.RoleAgent:
+		return env.Ledger.Name() == c.Environment
+	case state.RolePerson:
+		return len(c.RolesIn(env.Control().Engine)) > 0
+	}
+	return false
+}
+
+// readable lists the environments whose records a caller may read.
+func (s *Server) readable(c identity.Caller) []gov.Environment {
+	return slices.DeleteFunc(s.Environments.Names(), func(name gov.Environment) bool {
+		env, ok := s.Environments.Environment(name)
+		return !ok || !reads(c, env)
+	})
 }
 
 // decisionByID finds a decision, which may be in any ledger that the caller may read.
 func (s *Server) decisionByID(ctx context.Context, r *request, id gov.EntryID) (*live.Environment, ledger.Item, error) {
-	names := s.Environments.Names()
-	if r.caller.Role == state.RoleAgent {
-		names = []gov.Environment{r.caller.Environment}
-	}
+	names := s.readable(r.caller)
 	env, item, err := s.decisionIn(ctx, names, id)
 	if gov.CodeOf(err) != gov.CodeNotFound || r.caller.Role == state.RoleAgent {
 		return env, item, err
@@ -345,7 +378,7 @@ func (s *Server) decisionByID(ctx context.Context, r *request, id gov.EntryID) (
 	if err := s.Discover(ctx); err != nil {
 		return nil, ledger.Item{}, err
 	}
-	if known := s.Environments.Names(); len(known) > len(names) {
+	if known := s.readable(r.caller); len(known) > len(names) {
 		return s.decisionIn(ctx, known, id)
 	}
 	return env, item, err

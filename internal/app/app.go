@@ -28,6 +28,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/people"
 	"github.com/writ-dev/writ/internal/state"
 	"github.com/writ-dev/writ/internal/store"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	KeyFile       string // default: writ.key in Data
 	Origin        string // of the checkpoints, for a key file that is made now
 	Listen        string // address, such as 127.0.0.1:8420; port 0 takes a free one
+	PublicURL     string // under which people reach the server: https://writ.example.com; default: localhost and the port of Listen
 	Witnesses     []ledger.Witness
 	Issuers       []identity.Issuer
 	PrivateLedger bool
@@ -68,6 +70,7 @@ type App struct {
 	environments *live.Set
 	change       *change.Service
 	approval     *approval.Service
+	people       *people.Service
 	refusals     *api.Refusals
 	metrics      *api.Metrics
 	server       *http.Server
@@ -160,10 +163,12 @@ func openStore(ctx context.Context, c Config) (*store.Store, error) {
 // build makes the services and the server.
 func (a *App) build(issuers *identity.Issuers) {
 	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
+	a.people = &people.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	ids.Sessions = a.people
 	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
-		Approval:     a.approval,
+		Approval: a.approval, People: a.people,
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,
@@ -187,6 +192,9 @@ func (a *App) Start(ctx context.Context) (adminToken string, err error) {
 	}
 	if a.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", a.config.Listen); err != nil {
 		return "", fmt.Errorf("listen: %w", err)
+	}
+	if err := a.people.UseURL(a.PublicURL()); err != nil {
+		return "", err
 	}
 	a.goRun("maintain store", func(ctx context.Context) { a.store.Maintain(ctx) })
 	a.goRun("record refusals", a.recordRefusals)
@@ -235,6 +243,18 @@ func (a *App) bootstrap(ctx context.Context) (string, error) {
 
 // URL is where the server listens.
 func (a *App) URL() string { return "http://" + a.listener.Addr().String() }
+
+// PublicURL is where people reach the server. Browsers give passkeys to localhost by that name, and to no address.
+func (a *App) PublicURL() string {
+	if a.config.PublicURL != "" {
+		return strings.TrimSuffix(a.config.PublicURL, "/")
+	}
+	_, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return a.URL()
+	}
+	return "http://localhost:" + port
+}
 
 // Keys are the server's keys.
 func (a *App) Keys() Keys { return a.keys }

@@ -345,9 +345,17 @@ func TestWhoMayNotVote(t *testing.T) {
 	if got := n.request(id, n.admin, ""); got["state"] != "pending" || len(got["votes"].([]any)) != 0 {
 		t.Errorf("a vote counted: %v", got)
 	}
-	for _, path := range []string{"/v1/decisions?environment=prod", "/v1/entries?ledger=prod", "/v1/credentials", "/v1/agents?environment=prod"} {
+	for _, path := range []string{"/v1/decisions?environment=prod", "/v1/entries?ledger=prod", "/v1/agents?environment=prod"} {
+		if e := n.get(path, yuki); e.status != http.StatusOK {
+			t.Errorf("a person who is asked does not read %s: %d", path, e.status)
+		}
+		if e := n.get(path, o.signIn("nobody", nil)); e.status != http.StatusForbidden {
+			t.Errorf("a person without a role reads %s: %d", path, e.status)
+		}
+	}
+	for _, path := range []string{"/v1/credentials", "/v1/people", "/v1/entries?ledger=org"} {
 		if e := n.get(path, yuki); e.status != http.StatusForbidden {
-			t.Errorf("a person reads %s: %d", path, e.status)
+			t.Errorf("a person who is no administrator reads %s: %d", path, e.status)
 		}
 	}
 	if list := n.get("/v1/approvals?environment=prod", o.signIn("ana", nil)).decode(t)["approvals"].([]any); len(list) != 0 {

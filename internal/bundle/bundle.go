@@ -20,6 +20,7 @@ type Bundle struct {
 	Retention    Retention
 	Approvers    []gov.GroupID // who may review a change of the bundle (change_approvers)
 	Groups       []Group
+	Roles        map[gov.GroupID][]gov.Role // that the members of a group have in the bundle's environments
 	Agents       []Agent
 	Tools        []Tool
 	Policies     []PolicyFile

@@ -90,6 +90,9 @@ func settingsChanges(before, after *Bundle) []Change {
 	if !slices.Equal(before.Approvers, after.Approvers) {
 		out = append(out, Change{Name: "change_approvers", Kind: ChangeChanged})
 	}
+	if !reflect.DeepEqual(before.Roles, after.Roles) {
+		out = append(out, Change{Name: "roles", Kind: ChangeChanged})
+	}
 	if before.Retention != after.Retention {
 		out = append(out, Change{Name: "retention", Kind: ChangeChanged})
 	}

@@ -42,7 +42,7 @@ func ReadFiles(files map[string][]byte) (*Bundle, Problems) {
 
 // Read reads and checks a bundle. Without problems the bundle is consistent in itself; with problems there is no bundle.
 func Read(fsys fs.FS) (*Bundle, Problems) {
-	r := &reader{b: &Bundle{Files: map[string][]byte{}, Retention: Retention{Days: retentionDaysDefault}}, docs: map[string]value{}}
+	r := &reader{b: &Bundle{Files: map[string][]byte{}, Roles: map[gov.GroupID][]gov.Role{}, Retention: Retention{Days: retentionDaysDefault}}, docs: map[string]value{}}
 	r.collect(fsys)
 	if len(r.problems) > 0 {
 		return nil, r.told()

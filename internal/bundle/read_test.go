@@ -107,6 +107,7 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 		Environments: []Environment{{"prod", gov.ModeEnforce}, {"staging", gov.ModeObserve}},
 		Retention:    Retention{Days: 455},
 		Approvers:    []gov.GroupID{"leads"},
+		Roles:        map[gov.GroupID][]gov.Role{"leads": {gov.RoleAuthor, gov.RoleAuditor}, "desk": {gov.RoleAuthor}},
 		Groups:       []Group{{"leads", "Review changes.", []gov.Principal{ana}}, {"desk", "Support.", []gov.Principal{desk, ana}}},
 		Agents: []Agent{{
 			ID: "support-bot", Owner: "ana", Purpose: "answers", Environments: []gov.Environment{"prod"}, RunsAs: "service:desk",

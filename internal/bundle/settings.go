@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"slices"
+
 	"github.com/writ-dev/writ/internal/gov"
 )
 
@@ -19,15 +21,33 @@ func (r *reader) settings() {
 		r.wrong(fileSettings, 0, "write one: environments: {prod: {mode: enforce}}", "the bundle has no writ.yaml")
 		return
 	}
-	get := v.fields(fileSettings, 1, "environments!", "retention", "change_approvers!", "groups!")
+	get := v.fields(fileSettings, 1, "environments!", "retention", "change_approvers!", "groups!", "roles")
 	r.environments(get("environments"))
 	r.groups(get("groups"))
+	r.roles(get("roles"))
 	r.retention(get("retention"))
 	r.b.Approvers = listOf(get("change_approvers"), "change_approvers", groupIDs(r.b))
 	if v := get("change_approvers"); v.given() && len(v.node.Content) == 0 {
 		v.wrong("name a group of people who review changes", "change_approvers is empty, so nobody could ever change this bundle")
 	}
 }
+
+// roles reads which groups have which role. Who approves is said by change_approvers and by policies.
+func (r *reader) roles(v value) {
+	for _, m := range v.members("roles") {
+		role := gov.Role(m.key)
+		if !slices.Contains(grantable, role) {
+			r.wrong(m.file, m.line, "write author, responder, auditor or admin; approvers are named by change_approvers and by @require_approval", "%q is no role that a group can have", m.key)
+			continue
+		}
+		for _, g := range listOf(m.value, "roles."+m.key, groupIDs(r.b)) {
+			r.b.Roles[g] = append(r.b.Roles[g], role)
+		}
+	}
+}
+
+// grantable are the roles that a bundle gives to groups.
+var grantable = []gov.Role{gov.RoleAdmin, gov.RoleAuthor, gov.RoleResponder, gov.RoleAuditor}
 
 func (r *reader) environments(v value) {
 	for _, m := range v.members("environments") {

@@ -50,6 +50,17 @@ func bodies() map[canon.Kind]any {
 			AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32), State: gov.ChangeApproved,
 			Commitments: commitments,
 		},
+		canon.KindPersonInvited: canon.PersonInvited{Person: "p_x", Roles: []gov.Role{gov.RoleAdmin}, ExpiresAt: "2026-11-26T14:03:00.000000Z", Commitments: commitments},
+		canon.KindPersonRemoved: canon.PersonRemoved{Person: "p_x", Reason: "left the company"},
+		canon.KindPasskeyEnrolled: canon.PasskeyEnrolled{
+			Person: "p_x", Passkey: "AAEC", PublicKey: "pQECAyYgASFYIA", RelyingParty: "writ.example.com", Attestation: "none", AAGUID: strings.Repeat("00", 16),
+		},
+		canon.KindSignedIn: canon.SignedIn{
+			Session: "s1", Person: "p_x", How: "oidc", Issuer: "https://idp.example.com", AuthTime: "2026-11-23T14:00:00.000000Z",
+			Methods: []string{"pwd", "otp"}, Level: "2", Groups: []gov.GroupID{"finance"}, Roles: []gov.Role{gov.RoleAuditor},
+			ExpiresAt: "2026-11-24T02:00:00.000000Z", Network: "net_x", Commitments: commitments,
+		},
+		canon.KindSessionEnded:    canon.SessionEnded{Session: "s1", Person: "p_x", How: "signed_out"},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }

@@ -27,6 +27,11 @@ const (
 	KindApprovalExpired   Kind = "approval_expired"
 	KindChangeProposed    Kind = "change_proposed"
 	KindChangeReviewed    Kind = "change_reviewed"
+	KindPersonInvited     Kind = "person_invited"
+	KindPersonRemoved     Kind = "person_removed"
+	KindPasskeyEnrolled   Kind = "passkey_enrolled"
+	KindSignedIn          Kind = "signed_in"
+	KindSessionEnded      Kind = "session_ended"
 )
 
 // Kinds lists every kind.
@@ -34,7 +39,8 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
-		KindChangeProposed, KindChangeReviewed,
+		KindChangeProposed, KindChangeReviewed, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled, KindSignedIn,
+		KindSessionEnded,
 	}
 }
 
@@ -98,6 +104,16 @@ func (k Kind) newBody() (any, error) {
 		return new(ChangeProposed), nil
 	case KindChangeReviewed:
 		return new(ChangeReviewed), nil
+	case KindPersonInvited:
+		return new(PersonInvited), nil
+	case KindPersonRemoved:
+		return new(PersonRemoved), nil
+	case KindPasskeyEnrolled:
+		return new(PasskeyEnrolled), nil
+	case KindSignedIn:
+		return new(SignedIn), nil
+	case KindSessionEnded:
+		return new(SessionEnded), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -249,6 +265,55 @@ type ChangeReviewed struct {
 	State    gov.ChangeState `json:"state"` // after this review
 
 	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// PersonInvited says that somebody may enrol a passkey with a link, until a time.
+type PersonInvited struct {
+	Person    string     `json:"person"` // opaque reference; the name is in the payload
+	Roles     []gov.Role `json:"roles"`  // everywhere; sorted
+	ExpiresAt string     `json:"expires_at"`
+
+	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// PersonRemoved says that somebody does not sign in any more. Their sessions end with this entry.
+type PersonRemoved struct {
+	Person string `json:"person"`
+	Reason string `json:"reason"`
+}
+
+// PasskeyEnrolled says which key a person signs with. It is what anybody checks their signed votes by.
+type PasskeyEnrolled struct {
+	Person       string `json:"person"`
+	Passkey      string `json:"passkey"`    // credential id, base64url
+	PublicKey    string `json:"public_key"` // COSE_Key (RFC 9052), base64url
+	RelyingParty string `json:"relying_party"`
+	Attestation  string `json:"attestation"` // format of the attestation statement; none: the authenticator says nothing of itself
+	AAGUID       string `json:"aaguid"`      // model of the authenticator, hexadecimal
+}
+
+// SignedIn says that a person was authenticated, how, and with which standing their session acts.
+type SignedIn struct {
+	Session   string        `json:"session"`
+	Person    string        `json:"person"` // opaque reference; the name is in the payload
+	How       string        `json:"how"`    // oidc, passkey, or link: a session of the same person allowed one for the command line
+	Issuer    string        `json:"issuer"`
+	AuthTime  string        `json:"auth_time"` // TimeLayout
+	Methods   []string      `json:"amr,omitempty"`
+	Level     string        `json:"acr,omitempty"`
+	Groups    []gov.GroupID `json:"groups,omitempty"` // as the issuer says; sorted
+	Roles     []gov.Role    `json:"roles,omitempty"`  // everywhere; sorted
+	ExpiresAt string        `json:"expires_at"`
+	Network   string        `json:"network,omitempty"` // opaque reference of the address
+
+	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// SessionEnded says that a session is over before its time.
+type SessionEnded struct {
+	Session string `json:"session"`
+	Person  string `json:"person"`
+	How     string `json:"how"` // signed_out, replaced by a fresh sign-in, or revoked by somebody else
 }
 
 // Usage is what a model consumed for a call.

@@ -30,11 +30,6 @@ type Service struct {
 	Rand         io.Reader
 }
 
-// ActorOf is how entries name a caller who changes something.
-func ActorOf(c identity.Caller) canon.Actor {
-	return canon.Actor{Type: canon.ActorAdmin, ID: string(c.Credential)}
-}
-
 func (s *Service) nonce() (canon.Nonce, error) {
 	var n canon.Nonce
 	if _, err := io.ReadFull(s.Rand, n[:]); err != nil {
@@ -102,7 +97,7 @@ func (s *Service) record(name gov.Environment, caller identity.Caller, body cano
 	if err != nil {
 		return ledger.Record{}, err
 	}
-	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, ActorOf(caller), body)
+	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, caller.Actor(s.Key), body)
 	if err != nil {
 		return ledger.Record{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +123,9 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	if err := env.Refresh(ctx); err != nil {
 		return Proposal{}, err
 	}
+	if err := mayPropose(caller, env); err != nil {
+		return Proposal{}, err
+	}
 	b, base := engine.Bundle(), env.Control().Bundle()
 	switch base {
 	case "":
@@ -129,7 +133,7 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	case b.Digest:
 		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "this bundle is the active one"}
 	}
-	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: s.actor(caller), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
+	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
 	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
 		r.Docs, r.Blobs = []row.Doc{p.document()}, []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
@@ -140,11 +144,19 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	return s.Find(ctx, env, receipt.ID)
 }
 
-func (s *Service) actor(c identity.Caller) canon.Actor {
-	if c.Role == state.RolePerson {
-		return canon.Actor{Type: canon.ActorPerson, ID: identity.PrincipalRef(s.Key, c.Principal)}
+// mayPropose refuses a person who is neither author nor reviewer of changes nor administrator.
+func mayPropose(caller identity.Caller, env *live.Environment) error {
+	if caller.Role != state.RolePerson {
+		return nil
 	}
-	return ActorOf(c)
+	roles := caller.RolesIn(env.Control().Engine)
+	if slices.Contains(roles, gov.RoleAuthor) || slices.Contains(roles, gov.RoleAdmin) {
+		return nil
+	}
+	if _, err := approver(caller, env); err == nil {
+		return nil
+	}
+	return &gov.Error{Code: gov.CodeForbidden, Detail: "changes are proposed by authors (writ.yaml, roles) and by those who review them"}
 }
 
 // place appends an entry whose documents say under which conditions.
@@ -229,7 +241,7 @@ func (s *Service) review(ctx context.Context, person identity.Caller, env *live.
 	if err != nil {
 		return err
 	}
-	_, err = s.place(ctx, env, canon.KindChangeReviewed, s.actor(person), body, payload, func(r *ledger.Record) {
+	_, err = s.place(ctx, env, canon.KindChangeReviewed, person.Actor(s.Key), body, payload, func(r *ledger.Record) {
 		r.Docs, r.Epoch = []row.Doc{p.document()}, env.Control().Epoch // the rule it was reviewed by still holds
 	})
 	return err
@@ -257,7 +269,7 @@ func (s *Service) reviewer(person identity.Caller, env *live.Environment, p Prop
 	if err != nil {
 		return nil, err
 	}
-	if p.Author == s.actor(person) {
+	if p.Author == person.Actor(s.Key) {
 		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: "the change is yours, and nobody reviews their own"}
 	}
 	return groups, person.Fresh(now)
@@ -290,7 +302,7 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 	if err != nil {
 		return Activated{}, err
 	}
-	if caller.Role != state.RoleAdmin && p.Author != s.actor(caller) {
+	if caller.Role != state.RoleAdmin && p.Author != caller.Actor(s.Key) {
 		if _, err := approver(caller, env); err != nil {
 			return Activated{}, err
 		}
@@ -308,7 +320,7 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 }
 
 func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, epoch int64, p Proposal) (Activated, error) {
-	receipt, err := s.place(ctx, env, canon.KindBundleActivated, s.actor(caller), body, nil, func(r *ledger.Record) {
+	receipt, err := s.place(ctx, env, canon.KindBundleActivated, caller.Actor(s.Key), body, nil, func(r *ledger.Record) {
 		r.Docs, r.Epoch = []row.Doc{p.document()}, epoch
 	})
 	if errors.Is(err, ledger.ErrStale) {
@@ -343,7 +355,7 @@ func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *liv
 	}
 	body := canon.BundleActivated{Bundle: previous, Previous: control.Bundle(), How: howRollback, Reason: reason}
 	p := Proposal{
-		Bundle: previous, Base: control.Bundle(), Description: reason, Author: s.actor(person), State: gov.ChangeReviewOwed, Reviews: []Review{},
+		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
 		Rollback: true, doc: row.Doc{Due: now.Add(ReviewOwedWithin)},
 	}
 	return s.activate(ctx, env, person, body, control.Epoch, p)

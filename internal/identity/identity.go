@@ -1,6 +1,6 @@
-// Package identity says who is calling and for whom: it authenticates agents and the bootstrap administrator by API key or
-// by the token of a trusted issuer, and finds the principal that a call is made for. (People, with their sign-in, roles and
-// sessions, are to live here too.)
+// Package identity says who is calling and for whom: it authenticates agents and the bootstrap administrator by API key,
+// agents and people by the token of a trusted issuer, takes people through a sign-in at one (OpenID Connect), and finds the
+// principal that a call is made for.
 //
 // It promises that a caller it returns holds the secret, or the token, that it is known by, and that this was valid at the
 // time; that keys are compared in constant time; that only asymmetric signatures count; and that a refusal tells the caller
@@ -43,12 +43,20 @@ type Caller struct {
 	AuthTime    time.Time       // when the person signed in; zero: the token does not say
 	Methods     []string        // how (amr, RFC 8176)
 	Level       string          // how well (acr, OpenID Connect Core 1.0)
+	Roles       []gov.Role      // of a person, everywhere
+	Session     string          // of a person who signed in here
+}
+
+// Sessions looks up who a session's token belongs to. internal/people implements it. Errors are *gov.Error.
+type Sessions interface {
+	Session(ctx context.Context, key Key) (Caller, error)
 }
 
 // Service authenticates and resolves. Its fields are set once, before use; it is safe for concurrent use.
 type Service struct {
 	Credentials Credentials
 	Issuers     *Issuers // nil: keys only
+	Sessions    Sessions // nil: nobody signs in here
 	Now         func() time.Time
 }
 
@@ -60,7 +68,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Caller, error
 	case token == "":
 		return Caller{}, refuse(gov.CodeUnauthenticated, CauseMissing, detailMissing)
 	case strings.HasPrefix(token, tokenPrefix):
-		return s.byKey(token)
+		return s.byKey(ctx, token)
 	case strings.Count(token, ".") == 2:
 		return s.byToken(ctx, token)
 	}
@@ -78,13 +86,16 @@ const (
 
 // byKey looks a key up. The secret is compared before anything is said about the key's state, and for an unknown id too, so
 // that neither the words nor the time of a refusal tell an outsider which ids exist.
-func (s *Service) byKey(token string) (Caller, error) {
+func (s *Service) byKey(ctx context.Context, token string) (Caller, error) {
 	key, err := ParseToken(token)
 	if errors.Is(err, errMistyped) {
 		return Caller{}, refuse(gov.CodeUnauthenticated, CauseMistyped, detailMistyped)
 	}
 	if err != nil {
 		return Caller{}, refuse(gov.CodeUnauthenticated, CauseMalformed, detailMistyped)
+	}
+	if key.Role == state.RolePerson && s.Sessions != nil {
+		return s.Sessions.Session(ctx, key)
 	}
 	cred, known := s.Credentials.Credential(key.ID)
 	same := subtle.ConstantTimeCompare(key.Hash[:], cred.SecretHash[:]) == 1

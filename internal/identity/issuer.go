@@ -34,6 +34,9 @@ type Issuer struct {
 	SubjectClaim string          // that has the principal's id; "sub" if empty
 	GroupsClaim  string          // that lists the principal's groups; "groups" if empty
 	Rule         state.Rule      // for whom the agents may call; state.RuleRunsAs if empty
+	AdminGroup   gov.GroupID     // of people: whose members are administrators
+	SecretFile   string          // of people: has the secret of the client that Audience names; empty: a public client
+	Scopes       []string        // of people: asked for besides openid, profile and email
 }
 
 const (
@@ -48,7 +51,8 @@ const (
 const issuerExample = "url=https://idp.example.com,audience=writ,for=agents,environment=prod"
 
 // ParseIssuer reads an issuer as the command line gives it: key=value pairs with commas between them. The keys are url,
-// audience, for, environment, agent_claim, agent_prefix, subject_claim, groups_claim and rule.
+// audience, for, environment, agent_claim, agent_prefix, subject_claim, groups_claim, rule, admin_group, client_secret_file and
+// scopes (with spaces between them).
 func ParseIssuer(s string) (Issuer, error) {
 	var i Issuer
 	seen := map[string]bool{}
@@ -89,9 +93,15 @@ func (i *Issuer) set(key, value string) error {
 		i.GroupsClaim = value
 	case "rule":
 		i.Rule = state.Rule(value)
+	case "admin_group":
+		i.AdminGroup = gov.GroupID(value)
+	case "client_secret_file":
+		i.SecretFile = value
+	case "scopes":
+		i.Scopes = strings.Fields(value)
 	default:
 		return fmt.Errorf("issuer: %q is not known; the keys are url, audience, for, environment, agent_claim, agent_prefix, "+
-			"subject_claim, groups_claim and rule", key)
+			"subject_claim, groups_claim, rule, admin_group, client_secret_file and scopes", key)
 	}
 	return nil
 }

@@ -269,11 +269,15 @@ func personOf(c claims, issuer Issuer) (Caller, error) {
 	if err != nil {
 		return Caller{}, refuseToken(CauseClaims, "the token's amr claim is malformed", err)
 	}
-	return Caller{
+	caller := Caller{
 		Credential: gov.CredentialID(PersonPrefix + issuer.URL), Role: state.RolePerson, Environment: gov.OrgLedger, Principal: p,
 		Assurance: gov.AssuranceVerified, Groups: groups, ExpiresAt: expires, Subject: c.text(claimSubject), Issuer: issuer.URL,
 		AuthTime: since, Methods: methods, Level: c.text("acr"),
-	}, nil
+	}
+	if issuer.AdminGroup != "" && slices.Contains(groups, issuer.AdminGroup) {
+		caller.Roles = []gov.Role{gov.RoleAdmin}
+	}
+	return caller, nil
 }
 
 func agentOf(c claims, issuer Issuer) (Caller, error) {

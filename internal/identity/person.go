@@ -4,7 +4,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // SignInFreshMax is how long ago a person may have signed in to vote or to review.
@@ -19,6 +22,36 @@ func (c Caller) MemberOf(asked, listed []gov.GroupID) []gov.GroupID {
 		}
 	}
 	return in
+}
+
+// RolesIn gives the roles of a person in an environment, sorted: those everywhere, those that its bundle gives to a group they
+// are in, and approver for whoever its policies or its changes may ask. engine is nil where no bundle is active.
+func (c Caller) RolesIn(engine *policy.Engine) []gov.Role {
+	roles := slices.Clone(c.Roles)
+	if engine != nil {
+		b := engine.Bundle()
+		member := append(b.GroupsOf(c.Principal), c.Groups...)
+		for _, g := range member {
+			roles = append(roles, b.Roles[g]...)
+			if slices.Contains(b.Approvers, g) || slices.Contains(engine.ApprovalGroups(), g) {
+				roles = append(roles, gov.RoleApprover)
+			}
+		}
+	}
+	slices.Sort(roles)
+	return slices.Compact(roles)
+}
+
+// Actor is how entries name the caller as who did something. key is that of PrincipalRef.
+func (c Caller) Actor(key []byte) canon.Actor {
+	switch c.Role {
+	case state.RolePerson:
+		return canon.Actor{Type: canon.ActorPerson, ID: PrincipalRef(key, c.Principal)}
+	case state.RoleAgent:
+		return canon.Actor{Type: canon.ActorAgent, ID: string(c.Agent)}
+	default:
+		return canon.Actor{Type: canon.ActorAdmin, ID: string(c.Credential)}
+	}
 }
 
 // Fresh refuses a person who signed in too long ago, or nobody knows when.

@@ -12,14 +12,15 @@ import (
 	"github.com/writ-dev/writ/internal/state"
 )
 
-// A key is writ_key_<id>_<secret><checksum>, an administrator's token writ_admin_<id>_<secret><checksum>, all of it lower-case
-// base32. The id is public; the secret is 256 random bits, so its SHA-256 can be kept, and published, without a salt or a slow
+// A key is writ_key_<id>_<secret><checksum>, an administrator's token writ_admin_<id>_<secret><checksum>, that of a person's
+// session writ_session_<id>_<secret><checksum>, all of it lower-case base32. The id is public; the secret is 256 random bits, so its SHA-256 can be kept, and published, without a salt or a slow
 // hash. The hash covers everything before the checksum, and the checksum is its first 30 bits: a typing error anywhere is
 // told apart from a wrong key without looking the key up, and costs no second hash.
 const (
 	tokenPrefix      = "writ_"
 	keyTokenPrefix   = tokenPrefix + "key_"
 	adminTokenPrefix = tokenPrefix + "admin_"
+	sessionPrefix    = tokenPrefix + "session_"
 
 	idBytes     = 10
 	idChars     = 16
@@ -28,7 +29,7 @@ const (
 	checkBytes  = 4
 	checkChars  = 6
 
-	tokenBytesMax = len(adminTokenPrefix) + idChars + 1 + secretChars + checkChars
+	tokenBytesMax = len(sessionPrefix) + idChars + 1 + secretChars + checkChars
 )
 
 // base32Alphabet has no i, l, o and u: nothing in an id can be read as something else.
@@ -48,19 +49,29 @@ type Key struct {
 
 // NewSecret makes a key for a role: its id, the token to show once, and the hash to keep.
 func NewSecret(rand io.Reader, role state.Role) (gov.CredentialID, string, [32]byte, error) {
+	var random [idBytes]byte
+	if _, err := io.ReadFull(rand, random[:]); err != nil {
+		return "", "", [32]byte{}, fmt.Errorf("read randomness: %w", err)
+	}
+	return NewSecretFor(rand, role, gov.CredentialID(appendBase32(nil, random[:])))
+}
+
+// ValidKeyID says whether s is of the form of a key's id.
+func ValidKeyID(s string) bool { return len(s) == idChars && isBase32(s) }
+
+// NewSecretFor makes a key with an id that was chosen before.
+func NewSecretFor(rand io.Reader, role state.Role, id gov.CredentialID) (gov.CredentialID, string, [32]byte, error) {
 	prefix, err := prefixOf(role)
 	if err != nil {
 		return "", "", [32]byte{}, err
 	}
-	var random [idBytes + secretBytes]byte
+	var random [secretBytes]byte
 	if _, err := io.ReadFull(rand, random[:]); err != nil {
 		return "", "", [32]byte{}, fmt.Errorf("read randomness: %w", err)
 	}
 	text := append(make([]byte, 0, tokenBytesMax), prefix...)
-	text = appendBase32(text, random[:idBytes])
-	id := gov.CredentialID(text[len(prefix):])
-	text = append(text, '_')
-	text = appendBase32(text, random[idBytes:])
+	text = append(append(text, id...), '_')
+	text = appendBase32(text, random[:])
 	hash := sha256.Sum256(text)
 	text = append(text, appendBase32(nil, hash[:checkBytes])[:checkChars]...)
 	return id, string(text), hash, nil
@@ -71,6 +82,8 @@ func ParseToken(token string) (Key, error) {
 	role, prefix := state.RoleAgent, keyTokenPrefix
 	if strings.HasPrefix(token, adminTokenPrefix) {
 		role, prefix = state.RoleAdmin, adminTokenPrefix
+	} else if strings.HasPrefix(token, sessionPrefix) {
+		role, prefix = state.RolePerson, sessionPrefix
 	}
 	rest, ok := strings.CutPrefix(token, prefix)
 	if !ok || len(rest) != idChars+1+secretChars+checkChars || rest[idChars] != '_' {
@@ -94,6 +107,8 @@ func prefixOf(role state.Role) (string, error) {
 		return keyTokenPrefix, nil
 	case state.RoleAdmin:
 		return adminTokenPrefix, nil
+	case state.RolePerson:
+		return sessionPrefix, nil
 	default:
 		return "", fmt.Errorf("role %q has no keys", string(role))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+	"golang.org/x/oauth2"
 )
 
 const (
@@ -48,8 +49,9 @@ type source struct {
 
 // keySet is what an issuer published at a time. It is not changed once made.
 type keySet struct {
-	keys   []jose.JSONWebKey
-	loaded time.Time
+	keys     []jose.JSONWebKey
+	endpoint oauth2.Endpoint // to sign people in
+	loaded   time.Time
 }
 
 func newSource(url string, now func() time.Time) *source {
@@ -140,21 +142,21 @@ func (s *source) ask(ctx context.Context, old *keySet) (*keySet, error) {
 	if now.Before(s.retryAt) {
 		return nil, fmt.Errorf("%w: not asked again until %s: %w", errUnavailable, s.retryAt.Format(time.RFC3339), s.lastErr)
 	}
-	keys, err := s.fetch(context.WithoutCancel(ctx))
+	set, err := s.fetch(context.WithoutCancel(ctx))
 	if err != nil {
 		s.lastErr = fmt.Errorf("%.*s", errorBytesMax, err.Error())
 		s.retryAt = now.Add(min(retryFirst<<min(s.failures, 10), retryMax))
 		s.failures++
 		return nil, fmt.Errorf("%w: %w", errUnavailable, s.lastErr)
 	}
-	set := &keySet{keys: keys, loaded: now}
+	set.loaded = now
 	s.failures, s.retryAt, s.lastErr = 0, time.Time{}, nil
 	s.keys.Store(set)
 	return set, nil
 }
 
 // fetch discovers the issuer (OpenID Connect Discovery 1.0; the document must name the same issuer) and gets its keys.
-func (s *source) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (s *source) fetch(ctx context.Context) (*keySet, error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, s.client), s.url)
 	if err != nil {
 		return nil, fmt.Errorf("discover %s: %w", s.url, err)
@@ -168,11 +170,16 @@ func (s *source) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 	if err := checkURL(document.KeysURL); err != nil {
 		return nil, fmt.Errorf("discover %s: jwks_uri: %w", s.url, err)
 	}
+	endpoint, err := endpointOf(provider.Endpoint())
+	if err != nil {
+		return nil, fmt.Errorf("discover %s: %w", s.url, err)
+	}
 	body, err := s.get(ctx, document.KeysURL)
 	if err != nil {
 		return nil, err
 	}
-	return parseKeys(body)
+	keys, err := parseKeys(body)
+	return &keySet{keys: keys, endpoint: endpoint}, err
 }
 
 func (s *source) get(ctx context.Context, url string) ([]byte, error) {

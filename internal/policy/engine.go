@@ -28,6 +28,18 @@ type Engine struct {
 	groups   map[gov.Principal][]gov.GroupID // members that the bundle lists
 }
 
+// ApprovalGroups are the groups that policies ask for consent, sorted.
+func (e *Engine) ApprovalGroups() []gov.GroupID {
+	var out []gov.GroupID
+	for _, r := range e.policies {
+		if r.gate != nil {
+			out = append(out, r.gate.Groups...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // rule is one policy.
 type rule struct {
 	id      gov.PolicyID

@@ -1,0 +1,36 @@
+package gov
+
+// Role is what a person may do beyond voting on what they are asked: everywhere, when the organization gave it, or in one
+// environment, when its bundle gives it to a group that the person is in.
+type Role string
+
+// The roles. Who is asked to approve is said by groups, not by a role: RoleApprover is what their members are shown as.
+const (
+	RoleAdmin     Role = "admin"     // people and credentials
+	RoleAuthor    Role = "author"    // proposes changes
+	RoleApprover  Role = "approver"  // is asked: votes on calls or reviews changes
+	RoleResponder Role = "responder" // stops what misbehaves
+	RoleAuditor   Role = "auditor"   // reads everything and changes nothing
+)
+
+// Roles lists every role.
+func Roles() []Role { return []Role{RoleAdmin, RoleAuthor, RoleApprover, RoleResponder, RoleAuditor} }
+
+// Valid says whether r is one of the roles.
+func (r Role) Valid() bool {
+	switch r {
+	case RoleAdmin, RoleAuthor, RoleApprover, RoleResponder, RoleAuditor:
+		return true
+	}
+	return false
+}
+
+// PersonState is how far a person has come.
+type PersonState string
+
+// The states. Only an active person signs in.
+const (
+	PersonInvited PersonState = "invited" // and has not enrolled a passkey yet
+	PersonActive  PersonState = "active"
+	PersonRemoved PersonState = "removed"
+)
