@@ -25,6 +25,7 @@ type place struct {
 type serveCmd struct {
 	place
 	Listen        string        `help:"Address to listen on." default:"127.0.0.1:8420" env:"WRIT_LISTEN"`
+	URL           string        `help:"Address under which people reach the server, https://writ.example.com (default: http://localhost and the port)." env:"WRIT_PUBLIC_URL" name:"url"`
 	Origin        string        `help:"Origin of the ledger's checkpoints, for a key file that is made now (example.com/writ)." env:"WRIT_ORIGIN"`
 	Witness       []string      `help:"Witness to ask for cosignatures: url=URL,key=VKEY. May be repeated." sep:"none" env:"WRIT_WITNESS"`
 	Issuer        []string      `help:"Trusted issuer of tokens: url=URL,audience=AUD,for=agents|principals,environment=ENV. May be repeated." sep:"none" env:"WRIT_ISSUER"`
@@ -109,7 +110,7 @@ func closing(a *app.App, err error) error {
 
 func (c serveCmd) config(s std) (app.Config, error) {
 	config := app.Config{
-		Data: c.Data, Database: c.Database, KeyFile: c.KeyFile, Origin: c.Origin, Listen: c.Listen, PrivateLedger: c.PrivateLedger,
+		Data: c.Data, Database: c.Database, KeyFile: c.KeyFile, Origin: c.Origin, Listen: c.Listen, PublicURL: c.URL, PrivateLedger: c.PrivateLedger,
 		Heartbeat: c.Heartbeat, Scrub: c.Scrub, Version: version(),
 		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: c.LogLevel})),
 	}

@@ -40,7 +40,7 @@ type Config struct {
 	KeyFile       string // default: writ.key in Data
 	Origin        string // of the checkpoints, for a key file that is made now
 	Listen        string // address, such as 127.0.0.1:8420; port 0 takes a free one
-	PublicURL     string // under which people reach the server: https://writ.example.com; default: localhost and the port of Listen
+	PublicURL     string // under which people reach the server: https://writ.example.com; empty: localhost and the port of Listen
 	Witnesses     []ledger.Witness
 	Issuers       []identity.Issuer
 	PrivateLedger bool
@@ -94,6 +94,11 @@ func New(ctx context.Context, c Config) (*App, error) {
 	c = c.withDefaults()
 	if c.Data == "" && (c.Database == "" || c.KeyFile == "") {
 		return nil, errors.New("name a data directory (--data), or a database and a key file")
+	}
+	if c.PublicURL != "" {
+		if err := people.CheckURL(c.PublicURL); err != nil {
+			return nil, fmt.Errorf("--url: %w", err)
+		}
 	}
 	issuers, err := identity.NewIssuers(c.Issuers, c.Now)
 	if err != nil {

@@ -364,3 +364,27 @@ func TestAListSaysHowFarItIsComplete(t *testing.T) {
 		t.Errorf("an agent sees another's decisions: %v", e)
 	}
 }
+
+func TestThePublicURLBeginsALink(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"writ.example.com", "ftp://writ.example.com", "https://", "https://writ.example.com/inside", "http://writ.example.com", "https://u@writ.example.com", "https://writ.example.com?a=b", "https://writ.example.com#a"} {
+		a, err := app.New(t.Context(), app.Config{Data: t.TempDir(), PublicURL: bad})
+		if err == nil {
+			t.Errorf("%q is taken", bad)
+			if err := a.Stop(); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !strings.Contains(err.Error(), "--url") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if n := start(t, app.Config{Data: t.TempDir(), PublicURL: "https://writ.example.com/"}); n.PublicURL() != "https://writ.example.com" {
+		t.Errorf("the public URL is %s", n.PublicURL())
+	}
+	n := start(t, app.Config{Data: t.TempDir()})
+	if want := strings.Replace(n.URL(), "127.0.0.1", "localhost", 1); n.PublicURL() != want {
+		t.Errorf("the public URL is %s, want %s", n.PublicURL(), want)
+	}
+}

@@ -22,7 +22,7 @@ func relyingParty(address string) (host, origin string, err error) {
 		return "", "", &gov.Error{Code: gov.CodeInvalidField, Path: "/url", Detail: "the server's address for people, " + address + ", " + detail}
 	}
 	switch {
-	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil:
+	case err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return bad("is not of the form https://writ.example.com")
 	case u.Scheme == "https":
 	case u.Scheme == "http" && loopback(u.Hostname()):
@@ -30,6 +30,12 @@ func relyingParty(address string) (host, origin string, err error) {
 		return bad("is not https (http is for localhost only)")
 	}
 	return u.Hostname(), u.Scheme + "://" + u.Host, nil
+}
+
+// CheckURL says whether people can reach a server under an address.
+func CheckURL(address string) error {
+	_, _, err := relyingParty(address)
+	return err
 }
 
 func loopback(host string) bool {
