@@ -48,9 +48,10 @@ type requestWire struct {
 // asks, whose entry commits to the input and the principal.
 type requestChainWire struct {
 	requestWire
-	Shown string       `json:"shown"`
-	Why   decisionWire `json:"why"`
-	Call  callWire     `json:"call"`
+	Shown   string         `json:"shown"`
+	Why     decisionWire   `json:"why"`
+	Call    callWire       `json:"call"`
+	History []decisionWire `json:"history"` // of the session before it, newest first
 }
 
 func (s *Server) requestOf(env *live.Environment, r approval.Request) requestWire {
@@ -165,10 +166,43 @@ func (s *Server) requestChain(ctx context.Context, env *live.Environment, item l
 		return nil, err
 	}
 	_, erased := payload.Check(d.Commitments)
+	history, err := historyOf(ctx, env, d.Session, item.Index)
+	if err != nil {
+		return nil, err
+	}
 	return requestChainWire{
+		History:     history,
 		requestWire: s.requestOf(env, found), Shown: item.Receipt().LeafHash, Why: why,
 		Call: callWire{Principal: payload[canon.GroupPrincipal].Value, Input: payload[canon.GroupInput].Value, Erased: erased},
 	}, nil
+}
+
+const historyMax = 20
+
+// historyOf lists what a session did before an index. The query index may lag a moment behind.
+func historyOf(ctx context.Context, env *live.Environment, session gov.SessionID, before int64) ([]decisionWire, error) {
+	out := []decisionWire{}
+	if session == "" || before == 0 {
+		return out, nil
+	}
+	page, err := env.Ledger.Find(ctx, ledger.Query{
+		Filters: []ledger.Filter{{Dim: ledger.DimSession, Value: string(session)}}, Before: before, Limit: historyMax,
+	})
+	if err != nil {
+		return nil, err
+	}
+	items, err := env.Ledger.Several(ctx, page.Indexes)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range items {
+		w, _, err := decisionOf(item)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return out, nil
 }
 
 func (s *Server) vote(ctx context.Context, r *request) (any, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
@@ -326,6 +327,7 @@ type chainWire struct {
 	Decision    decisionWire     `json:"decision"`
 	Call        callWire         `json:"call"`
 	Result      *resultChainWire `json:"result,omitempty"`
+	Request     *requestWire     `json:"request,omitempty"` // for approval: that it opened, or that was answered
 	Proof       proofWire        `json:"proof"`
 	Entry       jsontext.Value   `json:"entry"` // as it is hashed
 }
@@ -377,8 +379,27 @@ func (s *Server) showDecision(ctx context.Context, r *request) (any, error) {
 	if out.Result, err = resultOf(ctx, env, item.Index); err != nil {
 		return nil, err
 	}
+	if out.Request, err = s.requestBehind(ctx, env, item.ID, d); err != nil {
+		return nil, err
+	}
 	out.Proof, err = proofOf(ctx, env, item.Index)
 	return out, err
+}
+
+// requestBehind is the request for approval that a decision opened, or rests on.
+func (s *Server) requestBehind(ctx context.Context, env *live.Environment, id gov.EntryID, d canon.Decision) (*requestWire, error) {
+	if d.Approval == nil {
+		id = d.Approved
+	}
+	if id == "" {
+		return nil, nil
+	}
+	found, err := approval.Find(ctx, env.Ledger, id)
+	if err != nil {
+		return nil, err
+	}
+	w := s.requestOf(env, found)
+	return &w, nil
 }
 
 func resultOf(ctx context.Context, env *live.Environment, decision int64) (*resultChainWire, error) {

@@ -56,6 +56,25 @@ func (s *Server) listPeople(ctx context.Context, r *request) (any, error) {
 	return out, nil
 }
 
+// nameWire is who a reference in an entry stands for.
+type nameWire struct {
+	Ref       string `json:"ref"`
+	Principal string `json:"principal"`
+	Name      string `json:"name,omitempty"`
+}
+
+// showPerson says who a reference is, to people who have a role somewhere.
+func (s *Server) showPerson(ctx context.Context, r *request) (any, error) {
+	if len(s.readable(r.caller)) == 0 {
+		return nil, &gov.Error{Code: gov.CodeForbidden, Detail: "you have no role in any environment"}
+	}
+	p, err := s.People.Find(ctx, r.PathValue("ref"))
+	if err != nil {
+		return nil, err
+	}
+	return nameWire{Ref: p.Ref(), Principal: p.Principal.String(), Name: p.Profile.Name}, nil
+}
+
 // invitationWire is the answer to an invitation. Link is shown once.
 type invitationWire struct {
 	Person    personWire `json:"person"`

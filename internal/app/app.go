@@ -23,6 +23,7 @@ import (
 	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/change"
+	"github.com/writ-dev/writ/internal/console"
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -78,7 +79,8 @@ type App struct {
 	clerks       sync.Map // gov.Environment to *ledger.Clerk
 	scrubs       sync.Map // gov.Environment to what the last scrub found wrong
 
-	jobs      context.Context // ends first: no more background work
+	closing   chan struct{}   // closed first: pages that wait for news let go
+	jobs      context.Context // ends then: no more background work
 	stopJobs  context.CancelFunc
 	writing   context.Context // ends last: the sequencers
 	stopWrite context.CancelFunc
@@ -112,7 +114,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{config: c, keys: keys, store: st, refusals: api.NewRefusals(), metrics: api.NewMetrics()}
+	a := &App{config: c, keys: keys, store: st, refusals: api.NewRefusals(), metrics: api.NewMetrics(), closing: make(chan struct{})}
 	a.jobs, a.stopJobs = context.WithCancel(context.Background())
 	a.writing, a.stopWrite = context.WithCancel(context.Background())
 	engines := live.NewEngines(st)
@@ -121,7 +123,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 		a.run(l)
 		return live.NewEnvironment(l, engines)
 	})
-	a.build(issuers)
+	if err := a.build(issuers); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	return a, nil
 }
 
@@ -166,7 +170,7 @@ func openStore(ctx context.Context, c Config) (*store.Store, error) {
 }
 
 // build makes the services and the server.
-func (a *App) build(issuers *identity.Issuers) {
+func (a *App) build(issuers *identity.Issuers) error {
 	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
 	a.people = &people.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	ids.Sessions = a.people
@@ -179,11 +183,34 @@ func (a *App) build(issuers *identity.Issuers) {
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,
 		Discover: a.discover, Ready: a.ready, PrivateLedger: a.config.PrivateLedger, NetworkRef: a.networkRef, Now: a.config.Now,
 	}
+	pages := &console.Server{
+		API: door.Direct(), People: a.people, Identity: ids, Environments: a.environments, NetworkRef: a.networkRef, Now: a.config.Now, Log: a.config.Log,
+		Closing: a.closing,
+	}
+	consoleHandler, err := pages.Handler()
+	if err != nil {
+		return err
+	}
 	a.server = &http.Server{
-		Handler: door.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
+		Handler: doors(door.Handler(), consoleHandler), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.config.Log.Handler(), slog.LevelWarn),
 	}
 	a.registerStats()
+	return nil
+}
+
+// doors sends people to the console, and everything else to the API.
+func doors(api, pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, console.Root+"/"):
+			pages.ServeHTTP(w, r)
+		case r.URL.Path == console.Root, r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			http.Redirect(w, r, console.Root+"/", http.StatusSeeOther)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Start opens the ledgers, starts the background work and listens. adminToken is the first administrator's token, when this
@@ -277,6 +304,7 @@ func (a *App) Stop() error {
 func (a *App) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
+	close(a.closing)
 	var err error
 	if a.listener != nil {
 		err = a.server.Shutdown(ctx)

@@ -1,0 +1,328 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/url"
+	"path"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// parse reads every page with the frame and the parts that pages share.
+func (s *Server) parse() error {
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return err
+	}
+	s.templates = map[string]*template.Template{}
+	for _, name := range names {
+		base := strings.TrimSuffix(path.Base(name), ".html")
+		if base == "base" || base == "parts" {
+			continue
+		}
+		t, err := template.New(base).Funcs(s.funcs()).ParseFS(files, "templates/base.html", "templates/parts.html", name)
+		if err != nil {
+			return fmt.Errorf("page %s: %w", base, err)
+		}
+		s.templates[base] = t
+	}
+	return nil
+}
+
+func (s *Server) funcs() template.FuncMap {
+	return template.FuncMap{
+		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count,
+		"outcome": outcomeOf, "state": stateOf, "person": s.name, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
+		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
+		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linediffs": s.lineDiffs,
+		"base": func() string { return s.People.URL },
+	}
+}
+
+func parseTime(v any) (time.Time, bool) {
+	switch t := v.(type) {
+	case time.Time:
+		return t, !t.IsZero()
+	case string:
+		at, err := time.Parse(canon.TimeLayout, t)
+		return at, err == nil
+	}
+	return time.Time{}, false
+}
+
+// when is a time for people to read, to the second. The page's element has it whole.
+func when(v any) string {
+	t, ok := parseTime(v)
+	if !ok {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// ago says how long ago a time was.
+func (s *Server) ago(v any) string {
+	t, ok := parseTime(v)
+	if !ok {
+		return "never"
+	}
+	d := s.Now().Sub(t)
+	if d < 0 {
+		return "just now"
+	}
+	return span(d) + " ago"
+}
+
+// left says how long there is until a time.
+func (s *Server) left(v any) string {
+	t, ok := parseTime(v)
+	if !ok {
+		return ""
+	}
+	d := t.Sub(s.Now())
+	if d < 0 {
+		return "over"
+	}
+	return span(d) + " left"
+}
+
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d/time.Second)) + " s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d/time.Minute)) + " min"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d/time.Hour)) + " h"
+	}
+	return strconv.Itoa(int(d/(24*time.Hour))) + " days"
+}
+
+const shortChars = 12
+
+// short is the beginning of a digest or of an id, behind its prefix.
+func short(v any) string {
+	s := strings.TrimPrefix(fmt.Sprint(v), "sha256:")
+	return s[:min(len(s), shortChars)]
+}
+
+// tail is the end of an id, which is random: the beginning counts.
+func tail(v any) string {
+	s := fmt.Sprint(v)
+	return "…" + s[max(0, len(s)-shortChars):]
+}
+
+// mark is the badge of a check.
+func mark(held bool) badge {
+	if held {
+		return badge{"good", "✓", "yes"}
+	}
+	return badge{"wait", "!", "look"}
+}
+
+// indented is JSON for people to read.
+func indented(v any) string {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, data, "", "  "); err != nil {
+		return string(data)
+	}
+	return out.String()
+}
+
+// link is an address of the console: a path and pairs of names and values, of which the empty ones are left out.
+func link(to string, pairs ...any) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if value := fmt.Sprint(pairs[i+1]); value != "" {
+			q.Set(fmt.Sprint(pairs[i]), value)
+		}
+	}
+	if len(q) == 0 {
+		return Root + to
+	}
+	return Root + to + "?" + q.Encode()
+}
+
+// words joins a list of anything.
+func words(v any) string {
+	list := reflect.ValueOf(v)
+	if list.Kind() != reflect.Slice {
+		return fmt.Sprint(v)
+	}
+	var out []string
+	for i := range list.Len() {
+		out = append(out, fmt.Sprint(list.Index(i).Interface()))
+	}
+	return strings.Join(out, ", ")
+}
+
+// count is a number with thin spaces between thousands.
+func count(v any) string {
+	s := fmt.Sprint(v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}
+
+func pick(condition bool, yes, no any) any {
+	if condition {
+		return yes
+	}
+	return no
+}
+
+func firstOf(v any) any {
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.Len() > 0 {
+		return list.Index(0).Interface()
+	}
+	return nil
+}
+
+func has(list any, item any) bool {
+	v := reflect.ValueOf(list)
+	for i := range v.Len() {
+		if fmt.Sprint(v.Index(i).Interface()) == fmt.Sprint(item) {
+			return true
+		}
+	}
+	return false
+}
+
+// badge is a state with a sign and a colour; the word alone says it too.
+type badge struct {
+	Class string
+	Sign  string
+	Word  string
+}
+
+func outcomeOf(v any) badge {
+	switch gov.Outcome(fmt.Sprint(v)) {
+	case gov.OutcomeAllow:
+		return badge{"good", "✓", "allowed"}
+	case gov.OutcomeDeny:
+		return badge{"bad", "✕", "denied"}
+	case gov.OutcomeRequireApproval:
+		return badge{"wait", "?", "needs approval"}
+	}
+	return badge{"calm", "·", fmt.Sprint(v)}
+}
+
+// stateOf is the badge of a state of a request, a change, a person or a result.
+func stateOf(v any) badge {
+	word := strings.ReplaceAll(fmt.Sprint(v), "_", " ")
+	switch fmt.Sprint(v) {
+	case "approved", "consumed", "activated", "active", "succeeded", "approve":
+		return badge{"good", "✓", word}
+	case "denied", "rejected", "removed", "failed", "deny", "revoked":
+		return badge{"bad", "✕", word}
+	case "pending", "proposed", "invited":
+		return badge{"wait", "?", word}
+	case "review_owed":
+		return badge{"wait", "!", word}
+	}
+	return badge{"calm", "·", word}
+}
+
+// name is who a reference stands for, for the visitor of a page.
+func (s *Server) name(p page, ref any) string {
+	known, err := as[struct {
+		Principal string `json:"principal"`
+		Name      string `json:"name"`
+	}](s.get(p.visit, "/v1/people/"+url.PathEscape(fmt.Sprint(ref))))
+	switch {
+	case err != nil:
+		return short(ref)
+	case known.Name != "":
+		return known.Name
+	}
+	return strings.TrimPrefix(known.Principal, "user:")
+}
+
+// principalOf is a payload's principal: type and name.
+func principalOf(v any) string {
+	p, err := as[struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+	}](v, nil)
+	if err != nil {
+		return ""
+	}
+	return p.Type + " " + p.ID
+}
+
+// bar is one interval of a chart: heights in the chart's own units, from the bottom up.
+type bar struct {
+	X, Width                 float64
+	AllowY, AllowHeight      float64
+	DenyY, DenyHeight        float64
+	ApprovalY, ApprovalHeigh float64
+	Label                    string
+}
+
+// plot is decisions over time as stacked bars.
+type plot struct {
+	Width, Height float64
+	Bars          []bar
+	Most          int64
+	From, To      string
+	Summary       string
+}
+
+const (
+	plotWidth  = 960.0
+	plotHeight = 160.0
+)
+
+// chart makes the plot of the API's statistics.
+func chart(stats any) (plot, error) {
+	type bucket struct {
+		From            string `json:"from"`
+		Allow           int64  `json:"allow"`
+		Deny            int64  `json:"deny"`
+		RequireApproval int64  `json:"require_approval"`
+	}
+	in, err := as[struct {
+		From    string   `json:"from"`
+		To      string   `json:"to"`
+		Buckets []bucket `json:"buckets"`
+		Total   bucket   `json:"total"`
+	}](stats, nil)
+	if err != nil || len(in.Buckets) == 0 {
+		return plot{}, errors.Join(err, errors.New("no statistics"))
+	}
+	p := plot{Width: plotWidth, Height: plotHeight, From: when(in.From), To: when(in.To)}
+	p.Summary = fmt.Sprintf("%d allowed, %d denied, %d needed approval", in.Total.Allow, in.Total.Deny, in.Total.RequireApproval)
+	for _, b := range in.Buckets {
+		p.Most = max(p.Most, b.Allow+b.Deny+b.RequireApproval)
+	}
+	step := plotWidth / float64(len(in.Buckets))
+	for i, b := range in.Buckets {
+		y := plotHeight
+		height := func(n int64) (float64, float64) {
+			h := plotHeight * float64(n) / float64(max(p.Most, 1))
+			y -= h
+			return y, h
+		}
+		out := bar{X: float64(i) * step, Width: step * 0.8}
+		out.AllowY, out.AllowHeight = height(b.Allow)
+		out.ApprovalY, out.ApprovalHeigh = height(b.RequireApproval)
+		out.DenyY, out.DenyHeight = height(b.Deny)
+		out.Label = fmt.Sprintf("%s: %d allowed, %d denied, %d needed approval", when(b.From), b.Allow, b.Deny, b.RequireApproval)
+		p.Bars = append(p.Bars, out)
+	}
+	return p, nil
+}

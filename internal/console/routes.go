@@ -1,0 +1,58 @@
+package console
+
+// access says who may see a page at all. What they see on it the API says.
+type access int
+
+const (
+	open   access = iota // anybody
+	person               // who is signed in
+)
+
+type route struct {
+	pattern string
+	access  access
+	handle  func(*visit) error
+}
+
+// routes is the whole console.
+func (s *Server) routes() []route {
+	return []route{
+		{"GET " + Root + "/{$}", person, s.overview},
+		{"GET " + Root + "/live", person, s.live},
+		{"GET " + Root + "/decisions", person, s.decisions},
+		{"GET " + Root + "/decisions/{id}", person, s.decision},
+		{"GET " + Root + "/export/{file}", person, s.export},
+		{"GET " + Root + "/approvals", person, s.approvals},
+		{"GET " + Root + "/approvals/{id}", person, s.approval},
+		{"POST " + Root + "/approvals/{id}/vote", person, s.vote},
+		{"GET " + Root + "/changes", person, s.changes},
+		{"GET " + Root + "/changes/new", person, s.newChange},
+		{"POST " + Root + "/changes/new", person, s.propose},
+		{"POST " + Root + "/changes/rollback", person, s.rollback},
+		{"GET " + Root + "/changes/{id}", person, s.change},
+		{"POST " + Root + "/changes/{id}/review", person, s.review},
+		{"POST " + Root + "/changes/{id}/activate", person, s.activate},
+		{"GET " + Root + "/agents", person, s.agents},
+		{"GET " + Root + "/tools", person, s.tools},
+		{"GET " + Root + "/ledger", person, s.ledger},
+		{"GET " + Root + "/people", person, s.people},
+		{"POST " + Root + "/people/invite", person, s.invite},
+		{"POST " + Root + "/people/{ref}/remove", person, s.removePerson},
+		{"POST " + Root + "/sessions/{id}/end", person, s.endSession},
+		{"GET " + Root + "/credentials", person, s.credentials},
+		{"POST " + Root + "/credentials/issue", person, s.issue},
+		{"POST " + Root + "/credentials/{id}/revoke", person, s.revoke},
+		{"GET " + Root + "/me", person, s.me},
+		{"GET " + Root + "/sign-in", open, s.signInPage},
+		{"GET " + Root + "/sign-in/oidc", open, s.beginOIDC},
+		{"GET " + Root + "/sign-in/callback", open, s.callback},
+		{"POST " + Root + "/sign-in/passkey", open, s.beginPasskey},
+		{"POST " + Root + "/sign-in/passkey/finish", open, s.finishPasskey},
+		{"GET " + Root + "/sign-in/device", person, s.devicePage},
+		{"POST " + Root + "/sign-in/device", person, s.allowDevice},
+		{"POST " + Root + "/sign-out", person, s.signOut},
+		{"GET " + Root + "/enrol", open, s.enrolPage},
+		{"POST " + Root + "/enrol", open, s.beginEnrol},
+		{"POST " + Root + "/enrol/finish", open, s.finishEnrol},
+	}
+}
