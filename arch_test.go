@@ -24,6 +24,7 @@ func layers() map[string]layer {
 		"internal/merkle":   {1, []string{"internal/row"}},
 		"internal/bundle":   {1, []string{"internal/canon"}},
 		"internal/policy":   {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/passkey":  {1, []string{"internal/canon"}},
 		"internal/state":    {1, []string{"internal/policy", "internal/canon"}},
 		"internal/trace":    {1, []string{"internal/canon"}},
 		"internal/ledger":   {2, nil},
@@ -54,7 +55,7 @@ type layer struct {
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
 	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/decide", "internal/change", "internal/people", "internal/replay", "internal/mirror"}
-	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/state", "internal/trace"}
+	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},

@@ -38,7 +38,7 @@ func ledgersOf(ctx context.Context, st *store.Store, asked []string) ([]*ledger.
 	var out []*ledger.Ledger
 	for _, name := range names {
 		if wanted(asked, string(name)) {
-			out = append(out, ledger.New(st, name, ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}))
+			out = append(out, ledgerOf(st, name))
 		}
 	}
 	if len(out) == 0 {
@@ -109,4 +109,9 @@ func names(ledgers []*ledger.Ledger) []gov.Environment {
 		out[i] = l.Name()
 	}
 	return out
+}
+
+// ledgerOf reads one ledger of a store, quietly.
+func ledgerOf(st *store.Store, name gov.Environment) *ledger.Ledger {
+	return ledger.New(st, name, ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 }

@@ -129,9 +129,13 @@ func (c verifyCmd) stored(ctx context.Context, s std) ([]verified, error) {
 		if len(c.Checkpoint) > 0 && len(ledgers) > 1 {
 			return nil, fmt.Errorf("a kept checkpoint is of one ledger: say which with -l, of %v", names(ledgers))
 		}
+		enrolled, err := ledger.Enrolments(ctx, ledgerOf(st, gov.OrgLedger))
+		if err != nil {
+			return nil, err
+		}
 		var out []verified
 		for _, l := range ledgers {
-			r, err := c.one(ctx, s, l)
+			r, err := c.one(ctx, s, l, enrolled)
 			if err != nil {
 				return nil, fmt.Errorf("ledger %s: %w", l.Name(), err)
 			}
@@ -142,7 +146,7 @@ func (c verifyCmd) stored(ctx context.Context, s std) ([]verified, error) {
 	return reports, errors.Join(err, st.Close())
 }
 
-func (c verifyCmd) one(ctx context.Context, s std, l *ledger.Ledger) (verified, error) {
+func (c verifyCmd) one(ctx context.Context, s std, l *ledger.Ledger, enrolled map[ledger.Enrolment]bool) (verified, error) {
 	log, from, err := logVerifier(ctx, c.place, c.Key, l)
 	if err != nil {
 		return verified{}, err
@@ -156,7 +160,7 @@ func (c verifyCmd) one(ctx context.Context, s std, l *ledger.Ledger) (verified, 
 		return verified{}, err
 	}
 	bar := newProgress(s.err, "verify "+string(l.Name()), head.Size)
-	report, err := l.VerifyStored(ctx, log, kept, bar.at)
+	report, err := l.VerifyStored(ctx, log, ledger.Claims{Heads: kept, Enrolled: enrolled}, bar.at)
 	bar.end()
 	return verified{report, from}, err
 }
@@ -223,6 +227,9 @@ func printReports(s std, reports []verified) error {
 		}
 		if r.Payloads+r.Erased > 0 {
 			fmt.Fprintf(s.out, "  %d payloads agree with their commitments, %d groups were erased\n", r.Payloads, r.Erased)
+		}
+		if r.Signed > 0 {
+			fmt.Fprintf(s.out, "  %d approvals are signed by passkeys, %d of them by ones that their persons enrolled (ledger org)\n", r.Signed, r.Enrolled)
 		}
 		if len(r.Findings) == 0 {
 			fmt.Fprintln(s.out, "  nothing is wrong")

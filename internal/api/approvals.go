@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/hex"
 	"math"
 	"slices"
 	"time"
@@ -205,6 +206,19 @@ func historyOf(ctx context.Context, env *live.Environment, session gov.SessionID
 	return out, nil
 }
 
+// voteChallenge gives what the person's passkey is to sign, where the policy wants the approval signed.
+func (s *Server) voteChallenge(ctx context.Context, r *request) (any, error) {
+	_, item, err := s.approvalByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := hex.DecodeString(item.Receipt().LeafHash)
+	if err != nil {
+		return nil, err
+	}
+	return s.People.BeginVote(ctx, r.caller, digest)
+}
+
 func (s *Server) vote(ctx context.Context, r *request) (any, error) {
 	f, err := readFields(r.body)
 	if err != nil {
@@ -214,6 +228,9 @@ func (s *Server) vote(ctx context.Context, r *request) (any, error) {
 		Vote:    gov.Vote(f.required("vote", func(v string) bool { return gov.Vote(v).Valid() }, "approve or deny")),
 		Shown:   f.required("shown", func(v string) bool { return v != "" }, "the digest of what you were shown, as GET /v1/approvals/{id} gives it"),
 		Comment: f.text("comment", textBytesMax),
+	}
+	if assertion, ok := f.object("assertion"); ok {
+		ballot.Signed = canon.AppendValue(nil, assertion.m)
 	}
 	if err := f.done(); err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/approvals", scopeRead, s.listApprovals},
 		{"GET /v1/approvals/{id}", scopeRead, s.showApproval},
 		{"POST /v1/approvals/{id}/votes", scopePerson, s.vote},
+		{"POST /v1/approvals/{id}/challenge", scopePerson, s.voteChallenge},
 		{"GET /v1/changes", scopeReview, s.listChanges},
 		{"POST /v1/changes", scopeReview, s.propose},
 		{"GET /v1/changes/{id}", scopeReview, s.showChange},

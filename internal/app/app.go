@@ -175,7 +175,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	a.people = &people.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	ids.Sessions = a.people
 	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
-	a.approval = &approval.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
 		Approval: a.approval, People: a.people,
 		Environments: a.environments, Identity: ids, Change: a.change,

@@ -168,7 +168,7 @@ func pace(taken int64) time.Duration {
 // scrub derives a ledger again and records that it agreed, or says loudly that it did not.
 func (a *App) scrub(ctx context.Context, l *ledger.Ledger, clerk *ledger.Clerk) error {
 	began := a.config.Now()
-	report, err := l.VerifyStored(ctx, a.keys.Verifier(l.Name()), nil, func(int64) {})
+	report, err := l.VerifyStored(ctx, a.keys.Verifier(l.Name()), ledger.Claims{}, func(int64) {})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/policy"
@@ -97,8 +98,14 @@ func Find(ctx context.Context, l *ledger.Ledger, decision gov.EntryID) (Request,
 type Service struct {
 	Environments *live.Set
 	Key          []byte // of the opaque references of users
+	Passkeys     Passkeys
 	Now          func() time.Time
 	Rand         io.Reader
+}
+
+// Passkeys checks the signature of a person's own device over a digest. internal/people implements it.
+type Passkeys interface {
+	CheckVote(ctx context.Context, person identity.Caller, digest, assertion []byte) (canon.PasskeySignature, error)
 }
 
 // List gives requests, newest first: those in a state (empty: any) opened below an index.

@@ -2,6 +2,7 @@ package approval
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type Ballot struct {
 	Vote    gov.Vote
 	Shown   string // leaf hash of the decision that the person was shown, hexadecimal
 	Comment string
+	Signed  []byte // where the request wants step-up: the assertion of a passkey over Shown, as browsers give it
 }
 
 // Cast records a person's vote. The same vote cast again changes nothing. Errors are *gov.Error.
@@ -82,11 +84,28 @@ func (s *Service) cast(ctx context.Context, person identity.Caller, env *live.En
 	if at := r.At(now); at != gov.ApprovalPending {
 		return r, &gov.Error{Code: gov.CodeApprovalClosed, Detail: "the request is " + string(at) + " already"}
 	}
-	if r.Asked.StepUp && b.Vote == gov.VoteApprove {
-		return r, &gov.Error{Code: gov.CodeStepUpRequired, Detail: "the policy wants this approval signed by a passkey, which this version cannot take; it can be denied"}
+	signed, err := s.stepUp(ctx, person, r, b)
+	if err != nil {
+		return r, err
 	}
 	r.Approval = r.Count(ref, b.Vote, now)
-	return s.record(ctx, person, env, r, b, groups, ref)
+	return s.record(ctx, person, env, r, b, groups, signed)
+}
+
+// stepUp checks the signature of an approval that its policy wants signed.
+func (s *Service) stepUp(ctx context.Context, person identity.Caller, r Request, b Ballot) (*canon.PasskeySignature, error) {
+	if !r.Asked.StepUp || b.Vote != gov.VoteApprove {
+		return nil, nil
+	}
+	if len(b.Signed) == 0 {
+		return nil, &gov.Error{Code: gov.CodeStepUpRequired, Path: "/assertion", Detail: "the policy wants this approval signed by a passkey of yours: approve it in the console"}
+	}
+	digest, err := hex.DecodeString(b.Shown)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := s.Passkeys.CheckVote(ctx, person, digest, b.Signed)
+	return &signed, err
 }
 
 // eligible gives the groups that make a person an approver of the request, or says why not.
@@ -124,7 +143,8 @@ func owns(owner string, p gov.Principal) bool {
 	return strings.EqualFold(owner, p.ID) || ownerMails != mails && strings.EqualFold(ownerName, name)
 }
 
-func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot, groups []gov.GroupID, ref string) (Request, error) {
+func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot, groups []gov.GroupID, signed *canon.PasskeySignature) (Request, error) {
+	ref := identity.PrincipalRef(s.Key, person.Principal)
 	var random [2 * canon.SaltSize]byte
 	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
 		return r, fmt.Errorf("read randomness: %w", err)
@@ -132,7 +152,7 @@ func (s *Service) record(ctx context.Context, person identity.Caller, env *live.
 	body := canon.ApprovalVote{
 		Decision: r.Decision(), Vote: b.Vote, Person: ref, Groups: groups, Issuer: person.Issuer,
 		AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout), Methods: person.Methods, Level: person.Level, Shown: b.Shown,
-		State: r.State, ExecuteBy: r.ExecuteBy, Commitments: map[canon.Group]canon.Commitment{},
+		State: r.State, ExecuteBy: r.ExecuteBy, Signed: signed, Commitments: map[canon.Group]canon.Commitment{},
 	}
 	payload := canon.Payload{}
 	seal := func(salt []byte, g canon.Group, value any) {

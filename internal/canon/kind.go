@@ -231,8 +231,20 @@ type ApprovalVote struct {
 	Shown     string            `json:"shown"`                // leaf hash of the decision that the person was shown
 	State     gov.ApprovalState `json:"state"`                // of the request after this vote
 	ExecuteBy string            `json:"execute_by,omitempty"` // TimeLayout; with approved
+	Signed    *PasskeySignature `json:"signed,omitempty"`     // where the policy says step_up: by the person's own device, over Shown
 
 	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the comment
+}
+
+// PasskeySignature is a WebAuthn assertion whose challenge is the digest that was signed, whole, so that anybody can check it.
+// All but RelyingParty is base64url without padding.
+type PasskeySignature struct {
+	Passkey           string `json:"passkey"`    // credential id
+	PublicKey         string `json:"public_key"` // COSE_Key, as the passkey_enrolled entry has it
+	RelyingParty      string `json:"relying_party"`
+	ClientData        string `json:"client_data"`
+	AuthenticatorData string `json:"authenticator_data"`
+	Signature         string `json:"signature"`
 }
 
 // ApprovalExpired says that a request's time is over: nobody decided it, or its call did not come.

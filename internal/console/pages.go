@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -166,12 +167,23 @@ func (s *Server) vote(v *visit) error {
 	if comment := strings.TrimSpace(v.PostFormValue("comment")); comment != "" {
 		ballot["comment"] = comment
 	}
+	if assertion := json.RawMessage(v.PostFormValue("assertion")); json.Valid(assertion) {
+		ballot["assertion"] = assertion
+	}
 	id := v.PathValue("id")
 	if _, err := s.ask(v, http.MethodPost, "/v1/approvals/"+url.PathEscape(id)+"/votes", ballot); err != nil {
 		return err
 	}
 	s.redirect(v, Root+"/approvals/"+url.PathEscape(id)+"?done=voted")
 	return nil
+}
+
+func (s *Server) voteChallenge(v *visit) error {
+	options, err := s.ask(v, http.MethodPost, "/v1/approvals/"+url.PathEscape(v.PathValue("id"))+"/challenge", nil)
+	if err != nil {
+		return err
+	}
+	return answerJSON(v, options)
 }
 
 func (s *Server) agents(v *visit) error {

@@ -25,6 +25,7 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/approvals", person, s.approvals},
 		{"GET " + Root + "/approvals/{id}", person, s.approval},
 		{"POST " + Root + "/approvals/{id}/vote", person, s.vote},
+		{"POST " + Root + "/approvals/{id}/challenge", person, s.voteChallenge},
 		{"GET " + Root + "/changes", person, s.changes},
 		{"GET " + Root + "/changes/new", person, s.newChange},
 		{"POST " + Root + "/changes/new", person, s.propose},

@@ -197,7 +197,7 @@ func TestConcurrentAppendsAreGaplessAndVerify(t *testing.T) {
 			}
 		}
 		_, verifier := testKey(t)
-		report, err := l.VerifyStored(t.Context(), verifier, nil, func(int64) {})
+		report, err := l.VerifyStored(t.Context(), verifier, ledger.Claims{}, func(int64) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +431,7 @@ func TestErasureLeavesTheTreeAndNoByte(t *testing.T) {
 		t.Fatalf("the proof after the erasure: %v", err)
 	}
 	_, verifier := testKey(t)
-	report, err := l.VerifyStored(t.Context(), verifier, nil, func(int64) {})
+	report, err := l.VerifyStored(t.Context(), verifier, ledger.Claims{}, func(int64) {})
 	if err != nil || len(report.Findings) > 0 || report.Erased != 1 || report.Entries != 2 {
 		t.Errorf("verification after the erasure: %+v, %v", report, err)
 	}
@@ -479,7 +479,7 @@ func TestCheckpointsContinueEachOther(t *testing.T) {
 		if err != nil || opened.Size != 1005 {
 			t.Fatalf("the newest checkpoint: %d entries, %v", opened.Size, err)
 		}
-		report, err := l.VerifyStored(t.Context(), log, []merkle.Checkpoint{opened}, func(int64) {})
+		report, err := l.VerifyStored(t.Context(), log, ledger.Claims{Heads: []merkle.Checkpoint{opened}}, func(int64) {})
 		if err != nil || len(report.Findings) > 0 || report.Checkpoints != 2 {
 			t.Errorf("verification: %+v, %v", report, err)
 		}

@@ -29,8 +29,10 @@ type Report struct {
 	Root        string          `json:"root"`
 	Checkpoints int             `json:"checkpoints"` // signed heads that the entries were compared with
 	Cosigners   []string        `json:"cosigners,omitempty"`
-	Payloads    int64           `json:"payloads"` // that agree with their commitments
-	Erased      int64           `json:"erased"`   // groups committed to whose payload is gone
+	Payloads    int64           `json:"payloads"`           // that agree with their commitments
+	Erased      int64           `json:"erased"`             // groups committed to whose payload is gone
+	Signed      int64           `json:"signed_approvals"`   // votes whose passkey's signature holds
+	Enrolled    int64           `json:"enrolled_approvals"` // of these, by a passkey that the organization's ledger says is the person's
 	Findings    []Finding       `json:"findings"`
 }
 
@@ -49,6 +51,8 @@ type Claims struct {
 	Heads []merkle.Checkpoint // in any order
 	Nodes func(ctx context.Context, level int, index int64) (row.Hash, bool, error)
 	Head  *row.Head // the database's own newest head
+
+	Enrolled map[Enrolment]bool // what the organization's ledger says of passkeys; nil: it is not at hand
 }
 
 // findingsMax bounds a report: a ledger that is wrong everywhere need not be listed everywhere.
@@ -64,6 +68,7 @@ type verifier struct {
 	heads   map[int64][]merkle.Checkpoint
 	report  *Report
 	payload bool
+	shown   map[gov.EntryID]row.Hash // leaf hashes of the decisions that asked people
 }
 
 // Verify derives the tree from the entries and compares it with everything that is claimed of it: every entry has its one
@@ -75,7 +80,7 @@ func Verify(ctx context.Context, name gov.Environment, src Source, claims Claims
 		return Report{}, err
 	}
 	v := &verifier{
-		ledger: name, claims: claims, tree: tree, heads: map[int64][]merkle.Checkpoint{}, payload: src.Payloads(),
+		ledger: name, claims: claims, tree: tree, heads: map[int64][]merkle.Checkpoint{}, shown: map[gov.EntryID]row.Hash{}, payload: src.Payloads(),
 		report: &Report{Ledger: name, Findings: []Finding{}},
 	}
 	for _, h := range claims.Heads {
@@ -147,6 +152,7 @@ func (v *verifier) form(r Raw) {
 		v.find(r.Index, "the entry is older than the one before it")
 	}
 	v.last = at
+	v.votes(e, r)
 	if v.payload {
 		v.checkPayload(e, r)
 	}
@@ -248,12 +254,12 @@ func (s scan) Payloads() bool { return true }
 
 // VerifyStored derives this ledger again from its store, up to its newest head, against the kept hashes, every signed
 // checkpoint that is kept, and the checkpoints given.
-func (l *Ledger) VerifyStored(ctx context.Context, log note.Verifier, more []merkle.Checkpoint, progress func(int64)) (Report, error) {
+func (l *Ledger) VerifyStored(ctx context.Context, log note.Verifier, claims Claims, progress func(int64)) (Report, error) {
 	head, err := l.store.Head(ctx, l.name)
 	if err != nil {
 		return Report{}, err
 	}
-	claims := Claims{Heads: more, Head: &head, Nodes: l.keptNode}
+	claims.Head, claims.Nodes = &head, l.keptNode
 	kept, err := l.store.Checkpoints(ctx, l.name, checkpointsMax)
 	if err != nil {
 		return Report{}, err

@@ -262,6 +262,9 @@ func (p *player) vote(e canon.Entry, index int64) error {
 		p.differs(index, e.ID, fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision))
 		return nil
 	}
+	if before.Asked.StepUp && v.Vote == gov.VoteApprove && v.Signed == nil {
+		p.differs(index, e.ID, fmt.Sprintf("an approval of %s, which its policy wants signed, without a signature", v.Decision))
+	}
 	after := before.Count(v.Person, v.Vote, at)
 	if after.State != v.State || v.ExecuteBy > after.ExecuteBy {
 		p.differs(index, e.ID, fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
