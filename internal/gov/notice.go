@@ -41,6 +41,7 @@ type Notice struct {
 	ID          EntryID // of the entry that it tells of: the same on every attempt, so that receivers see a repetition
 	Event       Event
 	Environment Environment
+	Source      string    // address of the ledger that has the entry
 	Subject     string    // id of the request or of the change
 	At          time.Time // of the entry
 	Title       string    // a sentence without its full stop, one line

@@ -24,7 +24,7 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 	if err != nil {
 		return gov.Notice{}, err
 	}
-	n := gov.Notice{ID: id, Event: event, Environment: env.Ledger.Name()}
+	n := gov.Notice{ID: id, Event: event, Environment: env.Ledger.Name(), Source: s.URL() + "/ledger/" + string(env.Ledger.Name())}
 	if n.At, err = item.Time(); err != nil {
 		return n, err
 	}
