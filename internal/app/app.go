@@ -107,6 +107,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
 	}
+	if err := checkSecrets(c.Secrets); err != nil {
+		return nil, err
+	}
 	issuers, err := identity.NewIssuers(c.Issuers, c.Now)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -304,6 +305,9 @@ func TestASecretIsAVariableOrAFile(t *testing.T) {
 	o, p, other := newOffice(t), newPager(t), newPager(t)
 	c := o.paged(t.TempDir(), p)
 	t.Setenv("WRIT_SECRET_HOOK", other.URL+"\n"+signingKey)
+	if _, err := app.New(t.Context(), app.Config{Data: t.TempDir(), Secrets: filepath.Join(c.Secrets, "HOOK")}); err == nil || !strings.Contains(err.Error(), "--secrets") {
+		t.Errorf("secrets that are no directory: %v", err)
+	}
 	n := start(t, c)
 	n.acmeTells(t, everything)
 	_, key := n.key("support-bot", "runs_as")
@@ -314,4 +318,27 @@ func TestASecretIsAVariableOrAFile(t *testing.T) {
 	}
 	variable := approvalOf(n.ask(key, fmt.Sprintf(refund, 901, ""), "require_approval"))
 	other.wants("approval_requested " + variable)
+}
+
+// TestASilentChannelHoldsUpNothingElse: it takes connections and never answers; five notices would cost five times sendMax.
+func TestASilentChannelHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	o, p := newOffice(t), newPager(t)
+	c := o.paged(t.TempDir(), p)
+	if err := os.WriteFile(filepath.Join(c.Secrets, "SILENT"), []byte("http://"+l.Addr().String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n := start(t, c)
+	n.acmeTells(t, "notify:\n  first: {type: slack, secret: SILENT, events: [approval_requested]}\n"+strings.TrimPrefix(everything, "notify:\n"))
+	_, key := n.key("support-bot", "runs_as")
+	var want []string
+	for i := range 5 {
+		want = append(want, "approval_requested "+approvalOf(n.ask(key, fmt.Sprintf(refund, 900+i, ""), "require_approval")))
+	}
+	p.wants(want...)
 }

@@ -15,6 +15,17 @@ const (
 	secretBytesMax = 16 << 10
 )
 
+// checkSecrets refuses a place that is none: what is misspelt would be missed when it is needed.
+func checkSecrets(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("--secrets: %s is not a directory", dir)
+	}
+	return nil
+}
+
 // secret is the value of a secret that a bundle names: a file of that name in --secrets, or else the variable WRIT_SECRET_NAME.
 // A file is read each time, so that a new value holds at once. The bundle takes only names without a slash or a dot.
 func (a *App) secret(name string) (string, error) {

@@ -34,7 +34,7 @@ const (
 	backOffMin   = 5 * time.Second // before the second attempt; doubled for each one after
 	backOffMax   = 15 * time.Minute
 	giveUpAfter  = 24 * time.Hour // since the entry
-	dueMax       = 256            // entries looked at in one step
+	dueMax       = 2048           // entries looked at in one step: more than a channel that is down leaves behind on a bad day
 	recordWithin = 10 * time.Second
 )
 
