@@ -69,7 +69,9 @@ func (p *pager) take(w http.ResponseWriter, r *http.Request) {
 			p.t.Error(err)
 			return
 		}
-		conn.Close()
+		if err := conn.Close(); err != nil {
+			p.t.Error(err)
+		}
 	default:
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -327,7 +329,11 @@ func TestASilentChannelHoldsUpNothingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	o, p := newOffice(t), newPager(t)
 	c := o.paged(t.TempDir(), p)
 	if err := os.WriteFile(filepath.Join(c.Secrets, "SILENT"), []byte("http://"+l.Addr().String()), 0o600); err != nil {

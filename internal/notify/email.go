@@ -52,13 +52,12 @@ func (c *Client) email(ctx context.Context, secret string, to bundle.Channel, n 
 	if err != nil {
 		return unreachable(err)
 	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	client, err := smtp.NewClient(conn, server.host)
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	client, err := smtp.NewClient(conn, server.host) // closes conn when it fails
 	if err != nil {
-		conn.Close()
 		return mailError("greeting", err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // after Quit it is closed
 	_, domain, _ := strings.Cut(to.From, "@")
 	if err := client.Hello(domain); err != nil {
 		return mailError("HELO", err)

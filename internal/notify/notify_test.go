@@ -288,7 +288,11 @@ func TestASilentReceiverIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	for kind, secret := range map[gov.ChannelType]string{gov.ChannelSlack: "http://" + l.Addr().String(), gov.ChannelEmail: "smtp://" + l.Addr().String(), "": ""} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		sent, err := client(secret).Send(ctx, bundle.Channel{Type: kind, Secret: "S", From: "a@example.com", To: []string{"b@example.com"}}, notice())
