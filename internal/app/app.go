@@ -185,7 +185,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
-	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Now: a.config.Now, Rand: rand.Reader}
+	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
 		Approval: a.approval, People: a.people,
 		Environments: a.environments, Identity: ids, Change: a.change,

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,7 +169,7 @@ func TestANoticeSurvivesAChannelThatIsDownAndARestart(t *testing.T) {
 	p.mu.Lock()
 	event, data := p.got[0], p.got[0]["data"].(map[string]any)
 	p.mu.Unlock()
-	if event["id"] != asked["id"] || data["url"] != "https://writ.example.com/approvals/"+id || data["agent"] != "support-bot" || data["tool"] != "stripe/refund" ||
+	if event["id"] != asked["id"] || data["url"] != "https://writ.example.com/console/approvals/"+id || data["agent"] != "support-bot" || data["tool"] != "stripe/refund" ||
 		data["deadline"] == nil || fmt.Sprint(data["groups"]) != "[finance]" || fmt.Sprint(data["why"]) != "[Refunds over 500 USD need a finance approver.]" {
 		t.Errorf("people are told %v", event)
 	}
@@ -177,6 +178,7 @@ func TestANoticeSurvivesAChannelThatIsDownAndARestart(t *testing.T) {
 			t.Errorf("the notice names %s: %v", private, event)
 		}
 	}
+	n.wantPage(strings.TrimPrefix(data["url"].(string), c.PublicURL))
 	n.wantVote(id, o.signIn("tom", nil), "approve", "approved")
 	p.wants("approval_requested "+id, "approval_decided "+id)
 	eventually(t, "the last attempt is recorded", func() bool { return len(attempts(n)) == 4 })
@@ -185,6 +187,22 @@ func TestANoticeSurvivesAChannelThatIsDownAndARestart(t *testing.T) {
 	}
 	replays(t, dir)
 	owes(t, dir, 2, 0) // of the request and of the vote, nothing of the call that was allowed
+}
+
+// wantPage wants a path to be a page that asks who is there.
+func (n *node) wantPage(path string) {
+	n.t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Get(n.URL() + path)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		n.t.Error(err)
+	}
+	if to := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || !strings.HasSuffix(to, "?next="+url.QueryEscape(path)) {
+		n.t.Errorf("%s: %d %s, want a page behind the sign-in", path, resp.StatusCode, to)
+	}
 }
 
 // owes wants so many documents of the outbox in a stopped node's directory, and so many that wait.
@@ -267,11 +285,12 @@ func TestAChangeCannotHideItself(t *testing.T) {
 	}
 	back := e.decode(t)["id"].(string)
 	p.wants("change_proposed "+silent, "change_activated "+silent, "change_proposed "+again, "change_activated "+again, "review_owed "+back)
+	n.wantPage("/console/changes/" + back)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, got := range p.got {
 		data := got["data"].(map[string]any)
-		if got["type"] == "dev.writ.review_owed" && (fmt.Sprint(data["why"]) != "[too long]" || data["deadline"] == nil || data["url"] != "https://writ.example.com/changes/"+back || fmt.Sprint(data["groups"]) != "[leads security]") {
+		if got["type"] == "dev.writ.review_owed" && (fmt.Sprint(data["why"]) != "[too long]" || data["deadline"] == nil || data["url"] != "https://writ.example.com/console/changes/"+back || fmt.Sprint(data["groups"]) != "[leads security]") {
 			t.Errorf("people are told %v", got)
 		}
 	}
@@ -281,11 +300,11 @@ func TestAChangeCannotHideItself(t *testing.T) {
 func TestANoticeIsToldOnceByThreeNodes(t *testing.T) {
 	t.Parallel()
 	o, p := newOffice(t), newPager(t)
-	url, key := databases.Postgres(t), filepath.Join(t.TempDir(), "writ.key")
+	database, key := databases.Postgres(t), filepath.Join(t.TempDir(), "writ.key")
 	nodes := make([]*node, 3)
 	for i := range nodes {
 		c := o.paged("", p)
-		c.Database, c.KeyFile, c.Node = url, key, fmt.Sprintf("n%d", i)
+		c.Database, c.KeyFile, c.Node = database, key, fmt.Sprintf("n%d", i)
 		nodes[i] = start(t, c)
 		nodes[i].admin = nodes[0].admin
 	}

@@ -209,7 +209,7 @@ Votes needed: 2
 Until: 2026-11-23 18:03 UTC
 State: pending
 
-https://writ.example.com/approvals/apr_0001
+https://writ.example.com/console/approvals/apr_0001
 
 -- 
 The bundle of prod names your address: notify, finance-mail.

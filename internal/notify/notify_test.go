@@ -29,7 +29,7 @@ func notice() gov.Notice {
 		ID: "dec_0001", Event: gov.EventApprovalRequested, Environment: "prod", Source: "https://writ.example.com/ledger/prod", Subject: "apr_0001", At: at,
 		Title: "support-bot asks to call stripe/refund in prod", Agent: "support-bot", Tool: "stripe/refund",
 		Why: []string{"Refunds over 500 USD need <!channel> & a finance approver."}, Groups: []gov.GroupID{"finance", "leads"}, Votes: 2,
-		Deadline: at.Add(4 * time.Hour), State: "pending", URL: "https://writ.example.com/approvals/apr_0001",
+		Deadline: at.Add(4 * time.Hour), State: "pending", URL: "https://writ.example.com/console/approvals/apr_0001",
 	}
 }
 
@@ -149,7 +149,7 @@ func TestAWebhookIsASignedCloudEvent(t *testing.T) {
 		"time": "2026-11-23T14:03:00.000005Z", "datacontenttype": "application/json", "data": map[string]any{
 			"environment": "prod", "entry": "dec_0001", "title": "support-bot asks to call stripe/refund in prod", "state": "pending",
 			"agent": "support-bot", "tool": "stripe/refund", "why": []any{"Refunds over 500 USD need <!channel> & a finance approver."},
-			"groups": []any{"finance", "leads"}, "votes": 2.0, "deadline": "2026-11-23T18:03:00Z", "url": "https://writ.example.com/approvals/apr_0001",
+			"groups": []any{"finance", "leads"}, "votes": 2.0, "deadline": "2026-11-23T18:03:00Z", "url": "https://writ.example.com/console/approvals/apr_0001",
 		},
 	}
 	if diff := cmp.Diff(want, body); diff != "" {
@@ -181,7 +181,7 @@ func TestSlackGetsBlocksThatMentionNobody(t *testing.T) {
 				field("Votes needed", "2"), field("Until", "2026-11-23 18:03 UTC"), field("State", "pending"),
 			}},
 			map[string]any{"type": "actions", "elements": []any{map[string]any{
-				"type": "button", "text": plain("Open in Writ"), "url": "https://writ.example.com/approvals/apr_0001",
+				"type": "button", "text": plain("Open in Writ"), "url": "https://writ.example.com/console/approvals/apr_0001",
 			}}},
 		},
 	}

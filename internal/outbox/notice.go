@@ -62,7 +62,7 @@ func (s *Service) asked(n *gov.Notice, decision ledger.Item, state string) error
 		return fmt.Errorf("decision %s asks nobody", decision.ID)
 	}
 	request := string(gov.ApprovalOf(decision.ID))
-	n.Subject, n.State, n.URL = request, state, s.URL()+"/approvals/"+request
+	n.Subject, n.State, n.URL = request, state, s.URL()+s.Pages+"/approvals/"+request
 	n.Agent, n.Tool, n.Groups, n.Votes = d.Agent, d.Tool, d.Approval.Groups, d.Approval.Quorum
 	for _, r := range d.Reasons {
 		n.Why = append(n.Why, r.Message)
@@ -113,7 +113,7 @@ func (s *Service) activated(ctx context.Context, env *live.Environment, n *gov.N
 }
 
 func (s *Service) change(n *gov.Notice, b *bundle.Bundle, id gov.EntryID) {
-	n.Subject, n.URL, n.Groups = string(id), s.URL()+"/changes/"+string(id), b.Approvers
+	n.Subject, n.URL, n.Groups = string(id), s.URL()+s.Pages+"/changes/"+string(id), b.Approvers
 }
 
 // short bounds what a notice repeats.

@@ -112,6 +112,7 @@ type Sender interface {
 type Service struct {
 	Sender Sender
 	URL    func() string // under which people reach the server, without a slash at its end
+	Pages  string        // below URL, the path of the pages that people answer on, without a slash at its end
 	Now    func() time.Time
 	Rand   io.Reader
 }
