@@ -30,14 +30,16 @@ func layers() map[string]layer {
 		"internal/ledger":   {2, nil},
 		"internal/live":     {2, []string{"internal/ledger"}},
 		"internal/identity": {2, nil},
-		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
-		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval"}},
-		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
+		"internal/outbox":   {2, []string{"internal/ledger", "internal/live"}},
+		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
+		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox"}},
+		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/replay":   {2, []string{"internal/ledger"}},
 		"internal/mirror":   {2, []string{"internal/ledger"}},
 		"internal/store":    {3, nil},
 		"internal/witness":  {3, nil},
+		"internal/notify":   {3, nil},
 		"internal/api":      {4, nil},
 		"internal/console":  {4, nil},
 		"internal/app":      {5, nil},
@@ -54,10 +56,10 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/decide", "internal/change", "internal/people", "internal/replay", "internal/mirror"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/people", "internal/replay", "internal/mirror"}
 	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
 	return []rule{
-		{[]string{"internal/store", "internal/witness"}, services, "adapters meet services half-way, through interfaces that the services declare"},
+		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},
 		{pure, []string{"os", "net", "net/http", "database/sql", "math/rand", "math/rand/v2", "crypto/rand", "time/tzdata"}, "pure packages are deterministic: no clock, no network, no os"},
 		{[]string{"internal/gov"}, []string{"github.com/"}, "the words depend on nothing"},

@@ -86,7 +86,7 @@ func environ(more ...string) []string {
 func TestTheServersOfTheGuideStart(t *testing.T) {
 	db := ownDatabase(t)
 	started := 0
-	for _, line := range commands(t, "docs/guide/operating.md") {
+	for _, line := range append(commands(t, "docs/guide/operating.md"), commands(t, "docs/guide/notifications.md")...) {
 		if !strings.HasPrefix(line, "writ serve") {
 			continue
 		}
@@ -95,12 +95,13 @@ func TestTheServersOfTheGuideStart(t *testing.T) {
 		dir := t.TempDir()
 		for from, to := range map[string]string{
 			"/var/lib/writ": dir, "127.0.0.1:8420": "127.0.0.1:0", "postgres://writ@db/writ": "'" + db.database + "'", "/etc/writ/writ.key": filepath.Join(dir, "writ.key"),
+			"/etc/writ/secrets": dir,
 		} {
 			line = strings.ReplaceAll(line, from, to)
 		}
 		startOnce(t, dir, line)
 	}
-	if started < 2 {
+	if started < 3 {
 		t.Errorf("%d servers in the guide: the search does not work", started)
 	}
 }

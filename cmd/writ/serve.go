@@ -26,6 +26,7 @@ type serveCmd struct {
 	place
 	Listen        string        `help:"Address to listen on." default:"127.0.0.1:8420" env:"WRIT_LISTEN"`
 	URL           string        `help:"Address under which people reach the server, https://writ.example.com (default: http://localhost and the port)." env:"WRIT_PUBLIC_URL" name:"url"`
+	Secrets       string        `help:"Directory with the secrets that bundles name, one file each; beside it, variables: WRIT_SECRET_NAME." env:"WRIT_SECRETS" type:"path"`
 	Origin        string        `help:"Origin of the ledger's checkpoints, for a key file that is made now (example.com/writ)." env:"WRIT_ORIGIN"`
 	Witness       []string      `help:"Witness to ask for cosignatures: url=URL,key=VKEY. May be repeated." sep:"none" env:"WRIT_WITNESS"`
 	Issuer        []string      `help:"Trusted issuer of tokens: url=URL,audience=AUD,for=agents|principals,environment=ENV. May be repeated." sep:"none" env:"WRIT_ISSUER"`
@@ -110,7 +111,7 @@ func closing(a *app.App, err error) error {
 
 func (c serveCmd) config(s std) (app.Config, error) {
 	config := app.Config{
-		Data: c.Data, Database: c.Database, KeyFile: c.KeyFile, Origin: c.Origin, Listen: c.Listen, PublicURL: c.URL, PrivateLedger: c.PrivateLedger,
+		Data: c.Data, Database: c.Database, KeyFile: c.KeyFile, Origin: c.Origin, Listen: c.Listen, PublicURL: c.URL, Secrets: c.Secrets, PrivateLedger: c.PrivateLedger,
 		Heartbeat: c.Heartbeat, Scrub: c.Scrub, Version: version(),
 		Log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: c.LogLevel})),
 	}

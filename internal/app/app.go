@@ -29,6 +29,8 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/notify"
+	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/people"
 	"github.com/writ-dev/writ/internal/state"
 	"github.com/writ-dev/writ/internal/store"
@@ -42,6 +44,7 @@ type Config struct {
 	Origin        string // of the checkpoints, for a key file that is made now
 	Listen        string // address, such as 127.0.0.1:8420; port 0 takes a free one
 	PublicURL     string // under which people reach the server: https://writ.example.com; empty: localhost and the port of Listen
+	Secrets       string // directory with the secrets that bundles name; beside it, variables of the environment
 	Witnesses     []ledger.Witness
 	Issuers       []identity.Issuer
 	PrivateLedger bool
@@ -72,12 +75,14 @@ type App struct {
 	change       *change.Service
 	approval     *approval.Service
 	people       *people.Service
+	outbox       *outbox.Service
 	refusals     *api.Refusals
 	metrics      *api.Metrics
 	server       *http.Server
 	listener     net.Listener
-	clerks       sync.Map // gov.Environment to *ledger.Clerk
-	scrubs       sync.Map // gov.Environment to what the last scrub found wrong
+	listening    chan struct{} // closed once listener is set
+	clerks       sync.Map      // gov.Environment to *ledger.Clerk
+	scrubs       sync.Map      // gov.Environment to what the last scrub found wrong
 
 	closing   chan struct{}   // closed first: pages that wait for news let go
 	jobs      context.Context // ends then: no more background work
@@ -102,6 +107,9 @@ func New(ctx context.Context, c Config) (*App, error) {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
 	}
+	if err := checkSecrets(c.Secrets); err != nil {
+		return nil, err
+	}
 	issuers, err := identity.NewIssuers(c.Issuers, c.Now)
 	if err != nil {
 		return nil, err
@@ -114,7 +122,7 @@ func New(ctx context.Context, c Config) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{config: c, keys: keys, store: st, refusals: api.NewRefusals(), metrics: api.NewMetrics(), closing: make(chan struct{})}
+	a := &App{config: c, keys: keys, store: st, refusals: api.NewRefusals(), metrics: api.NewMetrics(), closing: make(chan struct{}), listening: make(chan struct{})}
 	a.jobs, a.stopJobs = context.WithCancel(context.Background())
 	a.writing, a.stopWrite = context.WithCancel(context.Background())
 	engines := live.NewEngines(st)
@@ -176,6 +184,8 @@ func (a *App) build(issuers *identity.Issuers) error {
 	ids.Sessions = a.people
 	a.change = &change.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
+	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
 		Approval: a.approval, People: a.people,
 		Environments: a.environments, Identity: ids, Change: a.change,
@@ -228,6 +238,7 @@ func (a *App) Start(ctx context.Context) (adminToken string, err error) {
 	if err := a.people.UseURL(a.PublicURL()); err != nil {
 		return "", err
 	}
+	close(a.listening)
 	a.goRun("maintain store", func(ctx context.Context) { a.store.Maintain(ctx) })
 	a.goRun("record refusals", a.recordRefusals)
 	a.running.Go(func() {

@@ -14,6 +14,7 @@ import (
 const (
 	signEvery      = time.Second
 	closeEvery     = time.Second
+	tellEvery      = time.Second
 	indexEvery     = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
 	indexBusyEvery = time.Second
@@ -53,6 +54,7 @@ func (a *App) run(l *ledger.Ledger) {
 	a.goAlone("close approvals "+name, func(ctx context.Context) error {
 		return every(ctx, closeEvery, func() error { return a.logged("close approvals", name, a.closeApprovals(ctx, l.Name())) })
 	})
+	a.goAlone("deliver notifications "+name, func(ctx context.Context) error { return a.deliver(ctx, l.Name()) })
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
 	})
@@ -88,6 +90,22 @@ func (a *App) closeApprovals(ctx context.Context, name gov.Environment) error {
 		return nil // somebody voted just in time, or consumed it: the next step sees how it stands
 	}
 	return err
+}
+
+// deliver tells people of what waits for them. It begins once it is known under which address people reach the server.
+func (a *App) deliver(ctx context.Context, name gov.Environment) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-a.listening:
+	}
+	return every(ctx, tellEvery, func() error {
+		env, ok := a.environments.Environment(name)
+		if !ok {
+			return nil // it is being opened
+		}
+		return a.logged("deliver notifications", string(name), a.outbox.Deliver(ctx, env))
+	})
 }
 
 // every calls fn at an interval until ctx ends or fn errs.

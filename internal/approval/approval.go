@@ -17,6 +17,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/row"
 	"github.com/writ-dev/writ/internal/state"
@@ -150,7 +151,10 @@ const closeMax = 256
 func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int, err error) {
 	now := s.Now()
 	docs, err := env.Ledger.Store().DocsDue(ctx, env.Ledger.Name(), DocKind, now, closeMax)
-	if err != nil {
+	if err != nil || len(docs) == 0 {
+		return 0, err
+	}
+	if err := env.Refresh(ctx); err != nil {
 		return 0, err
 	}
 	for _, d := range docs {
@@ -161,7 +165,7 @@ func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int,
 		r.State = r.At(now)
 		body := canon.ApprovalExpired{Decision: r.Decision(), State: r.State}
 		actor := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
-		if _, err := s.append(ctx, env, canon.KindApprovalExpired, actor, body, nil, r); err != nil {
+		if _, err := s.append(ctx, env, canon.KindApprovalExpired, actor, body, nil, r, decided(env, r, now)...); err != nil {
 			return closed, err
 		}
 		closed++
@@ -169,7 +173,17 @@ func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int,
 	return closed, nil
 }
 
-func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, r Request) (ledger.Receipt, error) {
+// decided is the notice that is owed when people decided a request, or did not in time.
+func decided(env *live.Environment, r Request, at time.Time) []row.Doc {
+	engine := env.Control().Engine
+	over := r.State == gov.ApprovalApproved || r.State == gov.ApprovalDenied || r.State == gov.ApprovalExpired
+	if engine == nil || !over {
+		return nil
+	}
+	return outbox.Owe(engine.Bundle(), env.Ledger.Name(), r.Asked.Groups, at, gov.EventApprovalDecided)
+}
+
+func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, r Request, also ...row.Doc) (ledger.Receipt, error) {
 	var nonce canon.Nonce
 	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
 		return ledger.Receipt{}, fmt.Errorf("read randomness: %w", err)
@@ -179,6 +193,6 @@ func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.
 		return ledger.Receipt{}, err
 	}
 	record := ledger.NewRecord(kind, draft, payload.Encode())
-	record.Docs = []row.Doc{r.Doc()}
+	record.Docs = append(also, r.Doc())
 	return env.Ledger.Append(ctx, record)
 }

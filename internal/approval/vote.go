@@ -163,7 +163,7 @@ func (s *Service) record(ctx context.Context, person identity.Caller, env *live.
 		seal(random[canon.SaltSize:], canon.GroupText, b.Comment)
 	}
 	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
-	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, r)
+	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, r, decided(env, r, s.Now())...)
 	if err != nil {
 		return r, err
 	}

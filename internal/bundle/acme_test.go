@@ -1,7 +1,9 @@
 package bundle_test
 
 import (
+	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/writ-dev/writ/internal/bundle"
@@ -38,5 +40,39 @@ func TestAcmeHasNoProblemsAndPassesItsOwnTests(t *testing.T) {
 	}
 	if len(results) < 25 || len(outcomes) != 3 {
 		t.Errorf("%d tests with the outcomes %v: the example shows at least 25 and all three outcomes", len(results), outcomes)
+	}
+}
+
+// TestTheGuidesChannelsAreRead with the example around them.
+func TestTheGuidesChannelsAreRead(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/guide/notifications.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(guide), "```yaml\n")
+	channels, _, ok := strings.Cut(rest, "```")
+	settings, err := os.ReadFile(acmeDir + "/writ.yaml")
+	if err != nil || !ok {
+		t.Fatalf("the guide shows none: %v", err)
+	}
+	files := map[string][]byte{}
+	err = fs.WalkDir(os.DirFS(acmeDir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files[path], err = os.ReadFile(acmeDir + "/" + path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["writ.yaml"] = append(settings, channels...)
+	b, problems := bundle.ReadFiles(files)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	if b == nil || len(b.Channels) != 3 {
+		t.Errorf("the channels are %+v", b)
 	}
 }

@@ -21,6 +21,7 @@ type Bundle struct {
 	Approvers    []gov.GroupID // who may review a change of the bundle (change_approvers)
 	Groups       []Group
 	Roles        map[gov.GroupID][]gov.Role // that the members of a group have in the bundle's environments
+	Channels     []Channel                  // through which people are told (notify)
 	Agents       []Agent
 	Tools        []Tool
 	Policies     []PolicyFile

@@ -14,7 +14,7 @@ import (
 // Diff is what differs between two bundles, in terms of what they govern. Each list is sorted by name.
 type Diff struct {
 	Environments []Change `json:"environments,omitempty"`
-	Settings     []Change `json:"settings,omitempty"` // retention, change_approvers, and each group
+	Settings     []Change `json:"settings,omitempty"` // retention, change_approvers, and each group and channel
 	Agents       []Change `json:"agents,omitempty"`
 	Tools        []Change `json:"tools,omitempty"`
 	Policies     []Change `json:"policies,omitempty"` // by file
@@ -87,6 +87,7 @@ func without(list, other []gov.ToolName) []gov.ToolName {
 
 func settingsChanges(before, after *Bundle) []Change {
 	out := changes(before.Groups, after.Groups, func(g Group) string { return "groups." + string(g.ID) })
+	out = append(out, changes(before.Channels, after.Channels, func(c Channel) string { return "notify." + string(c.ID) })...)
 	if !slices.Equal(before.Approvers, after.Approvers) {
 		out = append(out, Change{Name: "change_approvers", Kind: ChangeChanged})
 	}

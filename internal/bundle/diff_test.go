@@ -21,6 +21,7 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 	replace("writ.yaml", "{mode: observe}", "{mode: enforce}")
 	replace("writ.yaml", "change_approvers: [leads]", "retention: {days: 365}\nchange_approvers: [desk]")
 	replace("writ.yaml", "Support.", "The desk.")
+	replace("writ.yaml", "[approval_requested, review_owed]", "[approval_requested]")
 	replace("agents.yaml", "[zendesk/read, stripe/refund]", "[zendesk/read, mail/send]")
 	replace("tools.yaml", "maximum: 500", "maximum: 900")
 	replace("tools.yaml", "  zendesk/read:", "  mail/send: {description: Send., categories: [external_communication], input_schema: {type: object}}\n  zendesk/read:")
@@ -33,7 +34,7 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 		Environments: []Change{{Name: "staging", Kind: ChangeChanged, Fields: []string{"mode"}}},
 		Settings: []Change{
 			{Name: "change_approvers", Kind: ChangeChanged}, {Name: "groups.desk", Kind: ChangeChanged, Fields: []string{"description"}},
-			{Name: "retention", Kind: ChangeChanged},
+			{Name: "notify.leads-mail", Kind: ChangeChanged, Fields: []string{"events"}}, {Name: "retention", Kind: ChangeChanged},
 		},
 		Agents: []Change{{
 			Name: "support-bot", Kind: ChangeChanged, Fields: []string{"prompt", "tools"}, ToolsGained: []gov.ToolName{"mail/send"},

@@ -109,6 +109,10 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 		Approvers:    []gov.GroupID{"leads"},
 		Roles:        map[gov.GroupID][]gov.Role{"leads": {gov.RoleAuthor, gov.RoleAuditor}, "desk": {gov.RoleAuthor}},
 		Groups:       []Group{{"leads", "Review changes.", []gov.Principal{ana}}, {"desk", "Support.", []gov.Principal{desk, ana}}},
+		Channels: []Channel{{
+			ID: "leads-mail", Type: gov.ChannelEmail, Secret: "MAIL", From: "writ@example.com", To: []string{"leads@example.com"},
+			Events: []gov.Event{gov.EventApprovalRequested, gov.EventReviewOwed}, Groups: []gov.GroupID{"leads"}, Environments: []gov.Environment{"prod"},
+		}},
 		Agents: []Agent{{
 			ID: "support-bot", Owner: "ana", Purpose: "answers", Environments: []gov.Environment{"prod"}, RunsAs: "service:desk",
 			Model: "anthropic/claude", Prompt: "prompts/support.md", Reads: []string{"tickets"}, Logs: "https://logs.example", RiskTier: "high",
@@ -318,4 +322,32 @@ func FuzzReadNeverPanicsAndWhatItAcceptsSurvivesItsTar(f *testing.F) {
 			roundTrip(t, b)
 		}
 	})
+}
+
+func TestAChannelTellsOfWhatItWants(t *testing.T) {
+	t.Parallel()
+	c, ok := read(t, base(t)).Channel("leads-mail")
+	if _, other := read(t, base(t)).Channel("leads"); !ok || other {
+		t.Fatalf("the lookup finds %v %v", ok, other)
+	}
+	all := Channel{Events: c.Events}
+	for _, test := range []struct {
+		c      Channel
+		event  gov.Event
+		env    gov.Environment
+		groups []gov.GroupID
+		want   bool
+	}{
+		{c, gov.EventReviewOwed, "prod", []gov.GroupID{"desk", "leads"}, true},
+		{c, gov.EventChangeProposed, "prod", []gov.GroupID{"leads"}, false},
+		{c, gov.EventReviewOwed, "staging", []gov.GroupID{"leads"}, false},
+		{c, gov.EventReviewOwed, "prod", []gov.GroupID{"desk"}, false},
+		{c, gov.EventReviewOwed, "prod", nil, false},
+		{all, gov.EventReviewOwed, "staging", []gov.GroupID{"desk"}, true},
+		{all, gov.EventApprovalDecided, "prod", nil, false},
+	} {
+		if got := test.c.Wants(test.event, test.env, test.groups); got != test.want {
+			t.Errorf("%s %s %v: %v, want %v", test.event, test.env, test.groups, got, test.want)
+		}
+	}
 }

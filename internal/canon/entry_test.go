@@ -61,7 +61,11 @@ func bodies() map[canon.Kind]any {
 			Methods: []string{"pwd", "otp"}, Level: "2", Groups: []gov.GroupID{"finance"}, Roles: []gov.Role{gov.RoleAuditor},
 			ExpiresAt: "2026-11-24T02:00:00.000000Z", Network: "net_x", Commitments: commitments,
 		},
-		canon.KindSessionEnded:    canon.SessionEnded{Session: "s1", Person: "p_x", How: "signed_out"},
+		canon.KindSessionEnded: canon.SessionEnded{Session: "s1", Person: "p_x", How: "signed_out"},
+		canon.KindNotification: canon.Notification{
+			Entry: "dec_x", Event: gov.EventApprovalRequested, Channel: "finance-chat", Type: gov.ChannelSlack, Status: gov.DeliveryFailed,
+			Attempt: 2, Code: 503, Refused: 1, Cause: gov.UnsentRefused,
+		},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }

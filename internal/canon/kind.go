@@ -32,6 +32,7 @@ const (
 	KindPasskeyEnrolled   Kind = "passkey_enrolled"
 	KindSignedIn          Kind = "signed_in"
 	KindSessionEnded      Kind = "session_ended"
+	KindNotification      Kind = "notification"
 )
 
 // Kinds lists every kind.
@@ -40,7 +41,7 @@ func Kinds() []Kind {
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
 		KindChangeProposed, KindChangeReviewed, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled, KindSignedIn,
-		KindSessionEnded,
+		KindSessionEnded, KindNotification,
 	}
 }
 
@@ -114,6 +115,8 @@ func (k Kind) newBody() (any, error) {
 		return new(SignedIn), nil
 	case KindSessionEnded:
 		return new(SessionEnded), nil
+	case KindNotification:
+		return new(Notification), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -326,6 +329,20 @@ type SessionEnded struct {
 	Session string `json:"session"`
 	Person  string `json:"person"`
 	How     string `json:"how"` // signed_out, replaced by a fresh sign-in, or revoked by somebody else
+}
+
+// Notification is one attempt to tell people of an entry through a channel of the bundle. It has no secret and no address in
+// it: ledgers are read by many.
+type Notification struct {
+	Entry   gov.EntryID       `json:"entry"` // that it tells of
+	Event   gov.Event         `json:"event"`
+	Channel gov.ChannelID     `json:"channel"`
+	Type    gov.ChannelType   `json:"type"`
+	Status  gov.DeliveryState `json:"status"`
+	Attempt int               `json:"attempt"`          // from 1
+	Code    int               `json:"code,omitzero"`    // of HTTP or SMTP, if somebody answered
+	Refused int               `json:"refused,omitzero"` // how many addresses of the channel the mail server did not take
+	Cause   gov.UnsentKind    `json:"cause,omitempty"`  // of a failure
 }
 
 // Usage is what a model consumed for a call.

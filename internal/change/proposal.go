@@ -15,6 +15,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/row"
 	"github.com/writ-dev/writ/internal/state"
@@ -29,8 +30,6 @@ const (
 
 	descriptionBytesMax = 2 << 10
 	reviewTriesMax      = 16
-	// ReviewOwedWithin is how soon after a rollback somebody else reviews it.
-	ReviewOwedWithin = 48 * time.Hour
 )
 
 // Proposal is a change of the bundle as the entries about it add up to.
@@ -135,8 +134,10 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	}
 	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
+	active := env.Control().Engine.Bundle()
 	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
-		r.Docs, r.Blobs = []row.Doc{p.document()}, []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
+		r.Docs = append(outbox.Owe(active, env.Ledger.Name(), active.Approvers, s.Now(), gov.EventChangeProposed), p.document())
+		r.Blobs = []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
 	})
 	if err != nil {
 		return Proposal{}, err
@@ -316,12 +317,16 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 	}
 	p.State = gov.ChangeActivated
 	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: howReviewed, Change: p.ID()}
-	return s.activate(ctx, env, caller, body, control.Epoch, p)
+	return s.activate(ctx, env, caller, body, control, p, gov.EventChangeActivated)
 }
 
-func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, epoch int64, p Proposal) (Activated, error) {
+// activate puts a bundle into force where control still holds. People are told through the channels of the bundle before: a change
+// cannot hide itself.
+func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, control *state.Control, p Proposal, events ...gov.Event) (Activated, error) {
+	before := control.Engine.Bundle()
 	receipt, err := s.place(ctx, env, canon.KindBundleActivated, caller.Actor(s.Key), body, nil, func(r *ledger.Record) {
-		r.Docs, r.Epoch = []row.Doc{p.document()}, epoch
+		r.Docs = append(outbox.Owe(before, env.Ledger.Name(), before.Approvers, s.Now(), events...), p.document())
+		r.Epoch = control.Epoch
 	})
 	if errors.Is(err, ledger.ErrStale) {
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "something else changed at the same moment; look again"}
@@ -356,9 +361,9 @@ func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *liv
 	body := canon.BundleActivated{Bundle: previous, Previous: control.Bundle(), How: howRollback, Reason: reason}
 	p := Proposal{
 		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
-		Rollback: true, doc: row.Doc{Due: now.Add(ReviewOwedWithin)},
+		Rollback: true, doc: row.Doc{Due: now.Add(gov.ReviewOwedWithin)},
 	}
-	return s.activate(ctx, env, person, body, control.Epoch, p)
+	return s.activate(ctx, env, person, body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
 }
 
 // previous is the bundle before the active one.

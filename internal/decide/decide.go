@@ -21,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/row"
 	"github.com/writ-dev/writ/internal/state"
 
@@ -253,7 +254,8 @@ func (q *question) ask(v policy.Verdict, at time.Time) []row.Doc {
 		}
 		r := approval.Open(q.decided, *v.Gate, q.digest, at)
 		q.decided.Approval = &r.Asked
-		return []row.Doc{r.Doc()}
+		told := outbox.Owe(q.engine.Bundle(), q.env.Ledger.Name(), r.Asked.Groups, at, gov.EventApprovalRequested)
+		return append(told, r.Doc())
 	case v.Consented && v.Outcome == gov.OutcomeAllow:
 		return []row.Doc{q.request.Consumed().Doc()}
 	}

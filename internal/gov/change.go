@@ -1,5 +1,10 @@
 package gov
 
+import "time"
+
+// ReviewOwedWithin is how soon after a rollback somebody else reviews it.
+const ReviewOwedWithin = 48 * time.Hour
+
 // ChangeState is how far a change of the bundle has come.
 type ChangeState string
 

@@ -1,17 +1,30 @@
 package writ_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/notify"
 	writ "github.com/writ-dev/writ/sdk/go"
 )
 
@@ -58,6 +71,64 @@ func TestTheGuidesProgramRuns(t *testing.T) {
 	t.Setenv(writ.EnvURL, "")
 	if err := guided(t.Context(), "run-1", "call-1", nil, &got); err == nil {
 		t.Error("without a server it says nothing")
+	}
+}
+
+// readWebhook is that of docs/guide/notifications.md.
+func readWebhook(r *http.Request, key []byte, now time.Time) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return nil, err
+	}
+	id, at := r.Header.Get("webhook-id"), r.Header.Get("webhook-timestamp")
+	seconds, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
+		return nil, errors.New("too old: somebody may be playing it again")
+	}
+	mac := hmac.New(sha256.New, key) // what whsec_ is followed by, decoded
+	fmt.Fprintf(mac, "%s.%s.%s", id, at, body)
+	want := "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	for _, signature := range strings.Fields(r.Header.Get("webhook-signature")) {
+		if hmac.Equal([]byte(signature), []byte(want)) {
+			return body, nil
+		}
+	}
+	return nil, errors.New("not signed by this key")
+}
+
+// TestTheGuidesReceiverTakesWhatTheServerSends, once, and nothing else.
+func TestTheGuidesReceiverTakesWhatTheServerSends(t *testing.T) {
+	t.Parallel()
+	secret := []byte("0123456789abcdef0123456789abcdef")
+	now := time.Now()
+	var read []error
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		try := func(key, body []byte, now time.Time) {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			got, err := readWebhook(r, key, now)
+			if err == nil && !bytes.Equal(got, body) {
+				t.Errorf("it reads %s", got)
+			}
+			read = append(read, err)
+		}
+		try(secret, body, now)
+		try(secret, body, now.Add(6*time.Minute))
+		try(secret, append([]byte(" "), body...), now)
+		try([]byte("another key of at least 24 bytes"), body, now)
+	}))
+	defer receiver.Close()
+	sender := &notify.Client{Now: func() time.Time { return now }, Secret: func(string) (string, error) {
+		return receiver.URL + "\nwhsec_" + base64.StdEncoding.EncodeToString(secret), nil
+	}}
+	if sent, err := sender.Send(t.Context(), bundle.Channel{Type: gov.ChannelWebhook}, gov.Notice{ID: "dec_x", Event: gov.EventApprovalRequested}); err != nil || sent.Code != 200 {
+		t.Fatalf("sent: %+v, %v", sent, err)
+	}
+	if len(read) != 4 || read[0] != nil || read[1] == nil || read[2] == nil || read[3] == nil {
+		t.Errorf("it takes, or does not: %v", read)
 	}
 }
 

@@ -1,0 +1,128 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+)
+
+// What a notice holds at most; who wants to read it all follows the link.
+const (
+	whyMax      = 5
+	whyRunesMax = 500
+)
+
+// notice is what to tell of an entry. b is the bundle under which it was written.
+func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.Bundle, id gov.EntryID, event gov.Event) (gov.Notice, error) {
+	item, err := env.Ledger.ByID(ctx, id)
+	if err != nil {
+		return gov.Notice{}, err
+	}
+	n := gov.Notice{ID: id, Event: event, Environment: env.Ledger.Name(), Source: s.URL() + "/ledger/" + string(env.Ledger.Name())}
+	if n.At, err = item.Time(); err != nil {
+		return n, err
+	}
+	switch item.Kind {
+	case canon.KindDecision:
+		return n, s.asked(&n, item, string(gov.ApprovalPending))
+	case canon.KindApprovalVote:
+		body, err := canon.Body[canon.ApprovalVote](item.Entry)
+		if err != nil {
+			return n, err
+		}
+		return n, s.decided(ctx, env, &n, body.Decision, body.State)
+	case canon.KindApprovalExpired:
+		body, err := canon.Body[canon.ApprovalExpired](item.Entry)
+		if err != nil {
+			return n, err
+		}
+		return n, s.decided(ctx, env, &n, body.Decision, body.State)
+	case canon.KindChangeProposed:
+		return n, s.proposed(&n, b, item)
+	case canon.KindBundleActivated:
+		return n, s.activated(ctx, env, &n, b, item)
+	default:
+		return n, fmt.Errorf("nobody is told of a %s", item.Kind)
+	}
+}
+
+// asked is about a request, which its decision opened.
+func (s *Service) asked(n *gov.Notice, decision ledger.Item, state string) error {
+	d, err := canon.Body[canon.Decision](decision.Entry)
+	if err != nil {
+		return err
+	}
+	if d.Approval == nil {
+		return fmt.Errorf("decision %s asks nobody", decision.ID)
+	}
+	request := string(gov.ApprovalOf(decision.ID))
+	n.Subject, n.State, n.URL = request, state, s.URL()+s.Pages+"/approvals/"+request
+	n.Agent, n.Tool, n.Groups, n.Votes = d.Agent, d.Tool, d.Approval.Groups, d.Approval.Quorum
+	for _, r := range d.Reasons {
+		n.Why = append(n.Why, r.Message)
+	}
+	n.Why = short(n.Why)
+	n.Title = fmt.Sprintf("%s asks to call %s in %s", d.Agent, d.Tool, n.Environment)
+	if n.Event == gov.EventApprovalRequested {
+		n.Deadline, err = time.Parse(canon.TimeLayout, d.Approval.ApproveBy)
+	}
+	return err
+}
+
+func (s *Service) decided(ctx context.Context, env *live.Environment, n *gov.Notice, decision gov.EntryID, state gov.ApprovalState) error {
+	item, err := env.Ledger.ByID(ctx, decision)
+	if err != nil {
+		return err
+	}
+	err = s.asked(n, item, string(state))
+	n.Title = fmt.Sprintf("%s: %s calling %s in %s", state, n.Agent, n.Tool, n.Environment)
+	return err
+}
+
+func (s *Service) proposed(n *gov.Notice, b *bundle.Bundle, item ledger.Item) error {
+	body, err := canon.Body[canon.ChangeProposed](item.Entry)
+	n.Why, n.State, n.Title = short([]string{body.Description}), string(gov.ChangeProposed), fmt.Sprintf("A change of the bundle of %s waits for review", n.Environment)
+	s.change(n, b, item.ID)
+	return err
+}
+
+func (s *Service) activated(ctx context.Context, env *live.Environment, n *gov.Notice, b *bundle.Bundle, item ledger.Item) error {
+	body, err := canon.Body[canon.BundleActivated](item.Entry)
+	if err != nil {
+		return err
+	}
+	if body.Change == "" { // a rollback: it is a change itself
+		n.Why, n.State, n.Title = short([]string{body.Reason}), string(gov.ChangeReviewOwed), fmt.Sprintf("The bundle of %s was rolled back, and somebody else has to review that", n.Environment)
+		n.Deadline = n.At.Add(gov.ReviewOwedWithin)
+		s.change(n, b, item.ID)
+		return nil
+	}
+	proposal, err := env.Ledger.ByID(ctx, body.Change)
+	if err != nil {
+		return err
+	}
+	err = s.proposed(n, b, proposal)
+	n.State, n.Title = string(gov.ChangeActivated), fmt.Sprintf("Another bundle is in force in %s", n.Environment)
+	return err
+}
+
+func (s *Service) change(n *gov.Notice, b *bundle.Bundle, id gov.EntryID) {
+	n.Subject, n.URL, n.Groups = string(id), s.URL()+s.Pages+"/changes/"+string(id), b.Approvers
+}
+
+// short bounds what a notice repeats.
+func short(lines []string) []string {
+	lines = lines[:min(len(lines), whyMax)]
+	for i, line := range lines {
+		if runes := []rune(line); len(runes) > whyRunesMax {
+			lines[i] = string(runes[:whyRunesMax]) + "…"
+		}
+	}
+	return lines
+}
