@@ -17,17 +17,26 @@ type approvalsCmd struct {
 	Deny    denyCmd          `cmd:"" help:"Refuse one call. A denial is final."`
 }
 
-// asPerson is a person who signed in with the organization's identity provider. The administrator may look, and not vote.
+// asPerson is a person who signed in: with writ login, or with a token of the organization's identity provider. The
+// administrator may look, and not vote.
 type asPerson struct {
 	remote
-	PersonToken string `help:"Your token of the identity provider (an ID token for Writ's audience)." env:"WRIT_PERSON_TOKEN"`
+	PersonToken string `help:"A token of your identity provider (an ID token for Writ's audience), in the place of writ login." env:"WRIT_PERSON_TOKEN"`
 }
 
 func (p asPerson) reader() string {
+	if token := p.person(); token != "" {
+		return token
+	}
+	return p.AdminToken
+}
+
+// person is the token that a person votes and reviews with.
+func (p asPerson) person() string {
 	if p.PersonToken != "" {
 		return p.PersonToken
 	}
-	return p.AdminToken
+	return keptSession(p.URL)
 }
 
 // requestRow is a request for approval as the API gives it.
@@ -220,12 +229,13 @@ func meant(s std, what shown, given, digest, question string) error {
 }
 
 func (c ballot) cast(ctx context.Context, s std, vote string) error {
-	if c.PersonToken == "" {
-		return errors.New("only a person votes: set WRIT_PERSON_TOKEN to your token of the identity provider")
+	token := c.person()
+	if token == "" {
+		return errors.New("only a person votes: run writ login, or set WRIT_PERSON_TOKEN to a token of your identity provider")
 	}
 	path := "/v1/approvals/" + url.PathEscape(c.ID)
 	var r requestRow
-	if _, err := c.get(ctx, c.PersonToken, path, nil, &r); err != nil {
+	if _, err := c.get(ctx, token, path, nil, &r); err != nil {
 		return err
 	}
 	if err := meant(s, r, c.Shown, r.Shown, vote+" this call"); err != nil {
@@ -235,7 +245,7 @@ func (c ballot) cast(ctx context.Context, s std, vote string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.ask(ctx, c.PersonToken, http.MethodPost, path+"/votes", nil, "application/json", body, &r); err != nil {
+	if _, err := c.ask(ctx, token, http.MethodPost, path+"/votes", nil, "application/json", body, &r); err != nil {
 		return err
 	}
 	return r.print(s)

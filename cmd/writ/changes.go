@@ -235,12 +235,13 @@ func (changesDenyCmd) Help() string {
 func (c changesDenyCmd) Run(ctx context.Context, s std) error { return c.review(ctx, s, "deny") }
 
 func (c changeReview) review(ctx context.Context, s std, review string) error {
-	if c.PersonToken == "" {
-		return errors.New("only a person reviews: set WRIT_PERSON_TOKEN to your token of the identity provider")
+	token := c.person()
+	if token == "" {
+		return errors.New("only a person reviews: run writ login, or set WRIT_PERSON_TOKEN to a token of your identity provider")
 	}
 	path := "/v1/changes/" + url.PathEscape(c.ID)
 	var r changeRow
-	if _, err := c.get(ctx, c.PersonToken, path, nil, &r); err != nil {
+	if _, err := c.get(ctx, token, path, nil, &r); err != nil {
 		return err
 	}
 	if err := meant(s, r, c.Shown, r.Shown, review+" this change"); err != nil {
@@ -250,7 +251,7 @@ func (c changeReview) review(ctx context.Context, s std, review string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.ask(ctx, c.PersonToken, http.MethodPost, path+"/reviews", nil, "application/json", body, &r); err != nil {
+	if _, err := c.ask(ctx, token, http.MethodPost, path+"/reviews", nil, "application/json", body, &r); err != nil {
 		return err
 	}
 	return r.print(s)

@@ -44,7 +44,10 @@ func (p *problemError) Error() string {
 // ask sends a request and decodes the answer into out; with a nil out the body comes back as it is.
 func (r remote) ask(ctx context.Context, token, method, path string, query url.Values, contentType string, body []byte, out any) ([]byte, error) {
 	if token == "" {
-		return nil, errors.New("no credential: set WRIT_ADMIN_TOKEN (the first writ serve printed it) or WRIT_API_KEY")
+		token = keptSession(r.URL)
+	}
+	if token == "" {
+		return nil, errors.New("no credential: run writ login, or set WRIT_ADMIN_TOKEN (the first writ serve printed it) or WRIT_API_KEY")
 	}
 	u := strings.TrimSuffix(r.URL, "/") + path
 	if len(query) > 0 {

@@ -24,6 +24,9 @@ type cli struct {
 	Decisions decisionsCmd `cmd:"" help:"Find recorded decisions, or show one with its proof."`
 	Approvals approvalsCmd `cmd:"" help:"What waits for a person, and voting on it."`
 	Changes   changesCmd   `cmd:"" help:"Propose, review, activate and roll back changes of the bundle."`
+	People    peopleCmd    `cmd:"" help:"Invite, list and remove people."`
+	Login     loginCmd     `cmd:"" help:"Sign in for the command line, through a browser."`
+	Logout    logoutCmd    `cmd:"" help:"End the session of writ login."`
 	Verify    verifyCmd    `cmd:"" help:"Check that a ledger is whole and untouched."`
 	Replay    replayCmd    `cmd:"" help:"Judge recorded decisions again and compare."`
 	Export    exportCmd    `cmd:"" help:"Write a ledger to a file that can be verified anywhere."`

@@ -81,7 +81,19 @@ func (s *Server) Handler() (http.Handler, error) {
 	}
 	mux.Handle("GET "+Root+"/static/", http.StripPrefix(Root+"/static/", cached(http.FileServerFS(static))))
 	mux.HandleFunc(Root+"/", s.serve(route{"", open, s.noPage}))
-	return secured(http.NewCrossOriginProtection().Handler(mux)), nil
+	return secured(http.NewCrossOriginProtection().Handler(s.underName(mux))), nil
+}
+
+// underName sends a browser that came by the address of this machine to its name, which passkeys are bound to.
+func (s *Server) underName(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		port, byAddress := strings.CutPrefix(r.Host, "127.0.0.1:")
+		if byAddress && r.Method == http.MethodGet && s.People.URL == "http://localhost:"+port {
+			http.Redirect(w, r, s.People.URL+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // secured sets the headers that every answer has.
