@@ -22,17 +22,18 @@ unit: ## the tests beside the code
 race: ## the same under the race detector, where goroutines meet
 	go test -race ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./sdk/...
 
-e2e: build ## the binary driven from outside: crash, tampering, several nodes
+e2e: build ## the binary driven from outside: crash, tampering, several nodes, a browser
 	go test ./e2e
 
 verifiers: ## verifiers that nobody here wrote, against a live ledger
 	cd e2e/verifiers && go test ./...
 
-tools: ## install PostgreSQL and strace where they are missing
+tools: ## install PostgreSQL, strace and Chromium where they are missing
 ifeq ($(POSTGRES),)
 	apt-get update -q && apt-get install -y -q postgresql
 endif
 	@command -v strace >/dev/null || (apt-get update -q && apt-get install -y -q strace)
+	@command -v chromium >/dev/null || (apt-get update -q && apt-get install -y -q chromium)
 
 lint: ## format, vet and golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || (gofmt -l $$(git ls-files '*.go'); exit 1)

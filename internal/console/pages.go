@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"html/template"
 	"net/http"
 	"net/url"
 	"strings"
@@ -72,8 +73,8 @@ var decisionFilters = []string{"agent", "tool", "outcome", "policy", "principal"
 type decisionsData struct {
 	Page    any
 	Filters url.Values
-	Query   string // of the same search, for exports and the next page
-	Older   bool   // the page is not the newest
+	Query   template.URL // of the same search, for exports and the next page
+	Older   bool         // the page is not the newest
 }
 
 func (s *Server) decisions(v *visit) error {
@@ -88,7 +89,7 @@ func (s *Server) decisions(v *visit) error {
 			plain[name] = values
 		}
 	}
-	data := decisionsData{Page: answer, Filters: shown(v), Query: plain.Encode(), Older: q.Get("cursor") != ""}
+	data := decisionsData{Page: answer, Filters: shown(v), Query: template.URL(plain.Encode()), Older: q.Get("cursor") != ""}
 	s.render(v, http.StatusOK, "decisions", page{Title: "Decisions", Nav: "decisions", Data: data})
 	return nil
 }

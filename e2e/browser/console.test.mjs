@@ -1,0 +1,195 @@
+// People in a browser: signing in, voting, changing, searching, and every page at both widths. The server, its provider and the
+// names come from the environment; see ../browser_test.go.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { agent, api, authenticator, browser, enrolled, heading, sound, visitor } from "./harness.mjs";
+
+let support, finance, maria, tom;
+
+before(async () => {
+  support = await agent("support-bot");
+  finance = await agent("finance-bot", "user:tom");
+  maria = await enrolled("maria", "Maria Rossi", ["admin"]); // of leads and finance in the bundle
+  tom = await enrolled("tom", "Tom Berger"); // of finance
+});
+
+after(() => browser.close());
+
+const refund = (amount, session) => support("stripe/refund", { charge: "ch_3PqX", amount, currency: "usd" }, session);
+
+test("signing out and in again by passkey", async () => {
+  await maria.goto("/console/me");
+  await maria.getByRole("button", { name: "Sign out" }).click();
+  await maria.getByText("You are signed out.").waitFor();
+  await maria.goto("/console/decisions");
+  assert.match(maria.url(), /\/console\/sign-in\?next=/);
+  await maria.getByRole("button", { name: "Use a passkey" }).click();
+  await maria.waitForURL("**/console/decisions**");
+  assert.equal(await heading(maria), "Decisions");
+});
+
+test("a passkey that does not verify its user signs nobody in", async () => {
+  const page = await visitor();
+  const device = await authenticator(page);
+  await device.refuse(true);
+  await page.goto("/console/sign-in");
+  await page.getByRole("button", { name: "Use a passkey" }).click();
+  await page.locator("[data-passkey-problem]:not([hidden])").waitFor();
+  await page.goto("/console/");
+  assert.match(page.url(), /sign-in/);
+  await page.context().close();
+});
+
+test("signing in at the identity provider", { skip: process.env.WRIT_IDP ? false : "no provider with a page of its own is configured" }, async () => {
+  const page = await visitor();
+  await page.goto("/console/approvals");
+  await page.getByRole("link", { name: /Continue with/ }).click();
+  await page.locator("input[name=username]").fill("yuki");
+  await page.locator("form").first().evaluate((form) => form.requestSubmit());
+  await page.waitForURL("**/console/approvals**");
+  await page.goto("/console/me");
+  assert.match(await page.textContent("main"), /prod.*approver/s);
+  await sound(page, "me, by OpenID Connect");
+  await page.context().close();
+});
+
+test("approving with the keyboard alone", async () => {
+  const asked = await refund(900, "keys");
+  assert.equal(asked.outcome, "require_approval");
+  await maria.goto("/console/approvals/" + asked.approval.id);
+  assert.equal(await heading(maria), "stripe/refund");
+  await maria.locator("body").press("a");
+  await maria.keyboard.press("Enter");
+  await maria.getByText("Your vote is recorded.").waitFor();
+  const request = await api("GET", "/v1/approvals/" + asked.approval.id);
+  assert.equal(request.state, "approved");
+  assert.equal((await refund(900, "keys")).outcome, "require_approval", "another call is another request");
+});
+
+test("denying, with a comment", async () => {
+  const asked = await refund(901, "denied");
+  await maria.goto("/console/approvals/" + asked.approval.id);
+  await maria.getByLabel("Comment").fill("Not without the receipt");
+  await maria.getByRole("button", { name: "Deny" }).click();
+  await maria.getByText("Your vote is recorded.").waitFor();
+  assert.equal((await api("GET", "/v1/approvals/" + asked.approval.id)).state, "denied");
+  assert.equal(await maria.getByRole("button", { name: "Approve" }).count(), 0);
+});
+
+test("nobody approves their own request", async () => {
+  const asked = await finance("bank/transfer", { amount: 90000, supplier: { id: "S-9", country: "DE" }, iban: "DE89", invoice: "INV-32" }, "own");
+  await tom.goto("/console/approvals/" + asked.approval.id);
+  await tom.getByRole("button", { name: "Approve" }).click();
+  await tom.getByRole("alert").filter({ hasText: "nobody approves their own request" }).waitFor();
+  assert.equal((await api("GET", "/v1/approvals/" + asked.approval.id)).votes.length, 0);
+  await sound(tom, "a refusal");
+});
+
+test("an approval that is signed by a passkey", async () => {
+  const asked = await support("crm/delete_customer", { customer: "C-77", request: "erasure_request" }, "signed");
+  await maria.goto("/console/approvals/" + asked.approval.id);
+  await maria.getByRole("button", { name: "Approve with a passkey" }).click();
+  await maria.getByText("Your vote is recorded.").waitFor();
+  const request = await api("GET", "/v1/approvals/" + asked.approval.id);
+  assert.deepEqual(request.votes.map((v) => v.vote), ["approve"]);
+  const page = await api("GET", "/v1/entries?ledger=prod&limit=1000");
+  const vote = page.entries.find((e) => e.kind === "approval_vote" && e.body.decision === asked.id);
+  assert.ok(vote.body.signed.signature, "the entry holds the signature");
+});
+
+test("a request that arrives shows up without a reload", async () => {
+  await maria.goto("/console/approvals");
+  await maria.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1500))); // the stream is open
+  const asked = await refund(777, "live");
+  await maria.locator(`a[href="/console/approvals/${asked.approval.id}"]`).waitFor();
+  await sound(maria, "approvals, live");
+});
+
+test("a change: proposed, refused to its author, reviewed, in force, rolled back", async () => {
+  const dev = await enrolled("dev", "Dev Patel"); // of engineering: an author
+  await dev.goto("/console/changes/new");
+  await dev.getByLabel("What changes, and why").fill("Refunds up to 600 go without approval");
+  const file = dev.locator('textarea[name="file:writ.yaml"]');
+  await dev.locator("summary", { hasText: "writ.yaml" }).click();
+  await file.fill((await file.inputValue()).replace("days: 455", "days: 100"));
+  await dev.getByRole("button", { name: "Check and propose" }).click();
+  await dev.getByRole("alert").filter({ hasText: "365" }).waitFor(); // what is wrong, beside what was written
+  await file.fill((await file.inputValue()).replace("days: 100", "days: 500"));
+  await dev.getByRole("button", { name: "Check and propose" }).click();
+  await dev.getByText("The change is proposed.").waitFor();
+  await sound(dev, "a proposal");
+  const at = new URL(dev.url()).pathname;
+  await dev.getByRole("button", { name: "Approve" }).click();
+  await dev.getByRole("alert").waitFor(); // not a reviewer, and the author
+  await maria.goto(at);
+  assert.match(await maria.textContent("main"), /days: 500/);
+  await maria.getByRole("button", { name: "Approve" }).click();
+  await maria.getByText("Your review is recorded.").waitFor();
+  await maria.getByRole("button", { name: "Put into force" }).click();
+  await maria.getByText("The bundle is in force.").waitFor();
+  await maria.goto("/console/changes");
+  await maria.locator("summary", { hasText: "Roll back" }).click();
+  await maria.getByLabel("Reason").fill("customers are confused");
+  await maria.getByRole("button", { name: /Roll prod back/ }).click();
+  await maria.getByText("is in force again").waitFor();
+  await sound(maria, "after a rollback");
+  await dev.context().close();
+});
+
+test("searching and exporting", async () => {
+  await maria.goto("/console/decisions");
+  await maria.getByLabel("Outcome").selectOption("require_approval");
+  await maria.getByLabel("Tool").fill("stripe/refund");
+  await maria.getByRole("button", { name: "Search" }).click();
+  await maria.waitForURL(/tool=stripe/);
+  const rows = await maria.locator("table.rows tbody tr").count();
+  assert.ok(rows >= 4, `${rows} rows`);
+  const [download] = await Promise.all([maria.waitForEvent("download"), maria.getByRole("link", { name: "CSV" }).click()]);
+  const { readFile } = await import("node:fs/promises");
+  const csv = await readFile(await download.path(), "utf8");
+  assert.match(csv, /^# query: .*tool=stripe%2Frefund/m);
+  assert.equal(csv.trim().split("\n").length, rows + 2);
+  await maria.locator("table.rows tbody a").first().click();
+  assert.match(await maria.textContent("main"), /Proof/);
+});
+
+test("every page: no violation, nothing over the edge, light and dark, wide and narrow", async () => {
+  const decisions = await api("GET", "/v1/decisions?environment=prod&outcome=require_approval&limit=1");
+  const pending = await api("GET", "/v1/approvals?environment=prod&state=pending&limit=1");
+  const changes = await api("GET", "/v1/changes?environment=prod&limit=5");
+  const proposed = changes.changes.find((c) => !c.rollback);
+  const pages = {
+    overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
+    approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id, changes: "/console/changes", change: "/console/changes/" + proposed.id,
+    "new-change": "/console/changes/new", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
+    credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
+    "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
+  };
+  const images = process.env.WRIT_SCREENSHOTS;
+  if (images) mkdirSync(images, { recursive: true });
+  for (const [width, height] of [[1440, 900], [390, 844]]) {
+    await maria.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"]) {
+      await maria.emulateMedia({ colorScheme });
+      for (const [name, path] of Object.entries(pages)) {
+        const answer = await maria.goto(path);
+        assert.equal(answer.status(), name === "not-found" ? 404 : 200, path);
+        await sound(maria, `${name}, ${width}, ${colorScheme}`);
+        if (images && colorScheme === "light") await maria.screenshot({ path: `${images}/${name}-${width}.png`, animations: "disabled" });
+      }
+    }
+  }
+});
+
+test("without a script, everything but passkeys works", async () => {
+  const cookies = await maria.context().cookies();
+  const context = await browser.newContext({ javaScriptEnabled: false, baseURL: process.env.WRIT_URL });
+  await context.addCookies(cookies);
+  const page = await context.newPage();
+  const asked = await refund(950, "no-script");
+  await page.goto("/console/approvals/" + asked.approval.id);
+  await page.getByRole("button", { name: "Approve" }).click();
+  await page.getByText("Your vote is recorded.").waitFor();
+  await context.close();
+});
