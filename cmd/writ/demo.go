@@ -22,13 +22,16 @@ type demoCmd struct {
 	Exit   bool   `help:"End with status 0 when all of it held, instead of staying up."`
 	Data   string `help:"Directory for the records; it must not have any (default: a fresh temporary one)." type:"path"`
 	Listen string `help:"Address to listen on." default:"127.0.0.1:0"`
+
+	Wait time.Duration `help:"How long to wait for you to approve a refund in the browser; then the demo's own person does." default:"90s"`
 }
 
 // Help gives examples.
 func (demoCmd) Help() string {
 	return `Examples:
   writ demo             stays up until Ctrl-C, so that you can look around
-  writ demo --exit      for scripts: ends by itself, with status 0 when everything held`
+  writ demo --wait 10m  more time to approve the refund yourself, in the browser
+  writ demo --exit      for scripts: asks nobody, ends by itself, with status 0 when everything held`
 }
 
 // demoEnvironment is where the demo's agents run.
@@ -104,7 +107,7 @@ func (c demoCmd) Run(ctx context.Context, s std) error {
 	}
 	r := remote{URL: a.URL(), AdminToken: token}
 	fmt.Fprintf(s.out, "A server on the embedded store: %s, records in %s\n", r.URL, dir)
-	wrong, err := c.perform(ctx, s, r, dir)
+	wrong, err := c.perform(ctx, s, r, a.PublicURL(), dir)
 	if err != nil {
 		return closing(a, err)
 	}
@@ -112,7 +115,9 @@ func (c demoCmd) Run(ctx context.Context, s std) error {
 		return closing(a, fmt.Errorf("%d of the demo's expectations did not hold", wrong))
 	}
 	if !c.Exit {
-		c.lookAround(s, r, dir)
+		if err := c.lookAround(ctx, s, r, a.PublicURL(), dir); err != nil {
+			return closing(a, err)
+		}
 		<-ctx.Done()
 	}
 	err = a.Stop()
@@ -133,7 +138,7 @@ func (c demoCmd) directory() (string, error) {
 }
 
 // perform plays every act and checks the ledger. It gives the number of expectations that did not hold.
-func (c demoCmd) perform(ctx context.Context, s std, r remote, dir string) (wrong int, err error) {
+func (c demoCmd) perform(ctx context.Context, s std, r remote, public, dir string) (wrong int, err error) {
 	if err := activateAcme(ctx, s, r); err != nil {
 		return 0, err
 	}
@@ -155,6 +160,13 @@ func (c demoCmd) perform(ctx context.Context, s std, r remote, dir string) (wron
 				wrong++
 			}
 		}
+	}
+	held, err := c.approve(ctx, s, r, public)
+	if err != nil {
+		return 0, err
+	}
+	if !held {
+		wrong++
 	}
 	checked, err := c.check(ctx, s, r, dir)
 	return wrong + checked, err
@@ -280,9 +292,18 @@ func settled(ctx context.Context, r remote) error {
 
 const settlePoll = 50 * time.Millisecond
 
-func (c demoCmd) lookAround(s std, r remote, dir string) {
-	fmt.Fprintf(s.out, `
-Everything held. Look around, in another terminal (this one stays up until Ctrl-C):
+func (c demoCmd) lookAround(ctx context.Context, s std, r remote, public, dir string) error {
+	link, err := invitation(ctx, r, visitorPerson, "You, as Maria", "admin")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, `
+Everything held. Look around in the console (this link enrols a passkey for you, as Maria, an administrator; if you did before,
+%s/console/ is enough):
+
+  %s
+
+or in another terminal (this one stays up until Ctrl-C):
 
   export WRIT_URL=%s WRIT_ADMIN_TOKEN=%s
   writ decisions                                  what was asked and what came of it
@@ -292,5 +313,6 @@ Everything held. Look around, in another terminal (this one stays up until Ctrl-
   writ key list                                   who may ask
   writ verify --data %s
   curl $WRIT_URL/ledger/%s/checkpoint             the signed head, for witnesses and strangers
-`, r.URL, r.AdminToken, dir, demoEnvironment)
+`, public, link, r.URL, r.AdminToken, dir, demoEnvironment)
+	return err
 }

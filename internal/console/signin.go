@@ -159,11 +159,12 @@ func (s *Server) signOut(v *visit) error {
 type enrolData struct {
 	Invitation string
 	For        string
+	Next       string
 }
 
 func (s *Server) enrolPage(v *visit) error {
 	invitation := v.URL.Query().Get("invitation")
-	data := enrolData{Invitation: invitation, For: v.caller.Principal.ID}
+	data := enrolData{Invitation: invitation, For: v.caller.Principal.ID, Next: ownPath(v.URL.Query().Get("next"))}
 	if invitation != "" {
 		if err := s.attempt(v); err != nil {
 			return err
@@ -199,7 +200,7 @@ func (s *Server) finishEnrol(v *visit) error {
 	}
 	if done.Token != "" {
 		s.setSession(v, done.Token)
-		return answerJSON(v, map[string]string{"next": Root + "/"})
+		return answerJSON(v, map[string]string{"next": ownPath(v.URL.Query().Get("next"))})
 	}
 	return answerJSON(v, map[string]string{"next": Root + "/me?done=enrolled"})
 }

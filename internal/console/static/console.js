@@ -21,7 +21,7 @@
     const query = button.dataset.invitation ? "?invitation=" + encodeURIComponent(button.dataset.invitation) : "";
     const begun = await post("/console/enrol" + query);
     const key = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(begun.options.publicKey) });
-    const done = await post("/console/enrol/finish", { sealed: begun.sealed, answer: key.toJSON() });
+    const done = await post("/console/enrol/finish?next=" + encodeURIComponent(button.dataset.next), { sealed: begun.sealed, answer: key.toJSON() });
     location.assign(done.next);
   };
 
