@@ -29,6 +29,9 @@ func TestTheConsoleInABrowser(t *testing.T) {
 	test.Dir = "browser"
 	test.Env = append(os.Environ(), "WRIT_URL="+strings.Replace(s.url, "127.0.0.1", "localhost", 1), "WRIT_ADMIN_TOKEN="+s.admin, "CHROMIUM="+chromium, "HOME="+t.TempDir())
 	if dir := os.Getenv("WRIT_SCREENSHOTS"); dir != "" {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join("..", dir) // of the project, not of this package
+		}
 		whole, err := filepath.Abs(dir)
 		if err != nil {
 			t.Fatal(err)

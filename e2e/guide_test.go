@@ -138,7 +138,7 @@ func TestTheCommandsForApprovalsWork(t *testing.T) {
 	}
 	_, yes := ask("ch_yes")
 	_, no := ask("ch_no")
-	lines := commands(t, "docs/guide/approvals.md", "writ serve", "export WRIT_PERSON_TOKEN")
+	lines := commands(t, "docs/guide/approvals.md")
 	for i, line := range lines {
 		id := yes
 		if strings.Contains(line, " deny ") {
