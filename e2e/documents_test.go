@@ -162,7 +162,7 @@ func TestTheDocumentsNameWhatThereIs(t *testing.T) {
 	for _, help := range helps {
 		all.WriteString(help)
 	}
-	all.WriteString(" WRIT_TEST_POSTGRES WRIT_SHARED ") // of the tests
+	all.WriteString(" WRIT_TEST_POSTGRES WRIT_SHARED WRIT_SCREENSHOTS ") // of the tests
 	found := 0
 	missing := func(file, what, where string) {
 		found++

@@ -187,8 +187,51 @@ func (s *Server) voteChallenge(v *visit) error {
 	return answerJSON(v, options)
 }
 
+// agentsData is the inventory with what was used of it.
+type agentsData struct {
+	Inventory any
+	Used      map[string]agentUsage
+}
+
+// agentUsage is what an agent may call, and how often it did in the last 90 days.
+type agentUsage struct {
+	Agent string      `json:"agent"`
+	Tools []toolUsage `json:"tools"`
+}
+
+type toolUsage struct {
+	Tool    string `json:"tool"`
+	Granted bool   `json:"granted"`
+	Calls   int64  `json:"calls"`
+}
+
+// Unused counts the grants that were not used.
+func (a agentUsage) Unused() (n int) {
+	for _, t := range a.Tools {
+		if t.Granted && t.Calls == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *Server) agents(v *visit) error {
-	return s.show(v, "agents", "Agents", "agents", s.with(v, "/v1/agents"))
+	found, err := s.get(v, s.with(v, "/v1/agents"))
+	if err != nil {
+		return err
+	}
+	used, err := as[struct {
+		Agents []agentUsage `json:"agents"`
+	}](s.get(v, s.with(v, "/v1/usage")))
+	if err != nil {
+		return err
+	}
+	byAgent := map[string]agentUsage{}
+	for _, a := range used.Agents {
+		byAgent[a.Agent] = a
+	}
+	s.render(v, http.StatusOK, "agents", page{Title: "Agents", Nav: "agents", Data: agentsData{found, byAgent}})
+	return nil
 }
 
 func (s *Server) tools(v *visit) error {
