@@ -23,7 +23,7 @@ func acmeWith(t *testing.T, file string, replace ...string) []byte {
 			return err
 		}
 		data, err := os.ReadFile("../../examples/acme/" + path)
-		if path == file {
+		if path == file && len(replace) > 0 {
 			changed := strings.NewReplacer(replace...).Replace(string(data))
 			if changed == string(data) {
 				t.Fatalf("%s has nothing to replace", file)

@@ -221,19 +221,13 @@ func (s *Service) review(ctx context.Context, person identity.Caller, env *live.
 	if said.Shown != item.Receipt().LeafHash {
 		return &gov.Error{Code: gov.CodeInvalidField, Path: "/shown", Detail: "is not the leaf hash of the proposal; read the change again and review what it shows"}
 	}
-	if p.State != gov.ChangeProposed && p.State != gov.ChangeReviewOwed {
+	after, open := p.State.Reviewed(said.Review)
+	if !open {
 		return &gov.Error{Code: gov.CodeApprovalClosed, Detail: "the change is " + string(p.State) + " already"}
 	}
 	ref := identity.PrincipalRef(s.Key, person.Principal)
 	p.Reviews = append(p.Reviews, Review{Person: ref, Review: said.Review, At: now.Format(canon.TimeLayout)})
-	switch {
-	case said.Review == gov.VoteDeny:
-		p.State = gov.ChangeRejected
-	case p.State == gov.ChangeReviewOwed:
-		p.State = gov.ChangeActivated
-	default:
-		p.State = gov.ChangeApproved
-	}
+	p.State = after
 	body := canon.ChangeReviewed{
 		Change: p.ID(), Review: said.Review, Person: ref, Groups: groups, Issuer: person.Issuer, AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout),
 		Methods: person.Methods, Level: person.Level, Shown: said.Shown, State: p.State, Commitments: map[canon.Group]canon.Commitment{},

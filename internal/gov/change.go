@@ -25,3 +25,16 @@ func (s ChangeState) Valid() bool {
 	}
 	return false
 }
+
+// Reviewed is the state after one review. ok is false when a change in this state is not reviewed.
+func (s ChangeState) Reviewed(review Vote) (after ChangeState, ok bool) {
+	switch {
+	case s != ChangeProposed && s != ChangeReviewOwed:
+		return s, false
+	case review != VoteApprove:
+		return ChangeRejected, true
+	case s == ChangeReviewOwed:
+		return ChangeActivated, true
+	}
+	return ChangeApproved, true
+}

@@ -1,7 +1,7 @@
 // Package replay re-performs: it rebuilds control state and sessions from the entries of a ledger alone, judges every
-// decision again, and compares. An auditor samples; this takes the whole population. It promises that a decision it counts as
-// the same was judged afresh from what is recorded, and that what cannot be judged again, because its input was erased, is
-// counted as such and never passed over.
+// decision again, and compares; and it accounts for every bundle that came into force: who proposed it, who else reviewed it.
+// An auditor samples; this takes the whole population. It promises that a decision it counts as the same was judged afresh from
+// what is recorded, and that what cannot be judged again, because its input was erased, is counted as such and never passed over.
 package replay
 
 import (
@@ -17,7 +17,8 @@ import (
 	"github.com/writ-dev/writ/internal/state"
 )
 
-// Difference is a decision that does not come out as it was recorded.
+// Difference is an entry that does not follow from the ones before it: a decision that comes out otherwise, a vote or a review
+// that could not be given, a bundle that came into force without the review that its entry claims.
 type Difference struct {
 	Index int64       `json:"index"`
 	ID    gov.EntryID `json:"id"`
@@ -29,7 +30,8 @@ type Report struct {
 	Ledger      gov.Environment `json:"ledger"`
 	From        int64           `json:"from"` // decisions of entries [From, To) were judged again
 	To          int64           `json:"to"`
-	Entries     int64           `json:"entries"` // folded, from the first on
+	Entries     int64           `json:"entries"`     // folded, from the first on
+	Activations int64           `json:"activations"` // of bundles, each accounted for or among the differences
 	Decisions   int64           `json:"decisions"`
 	Same        int64           `json:"same"`
 	Erased      int64           `json:"not_reperformable_erased"` // under retention or on request
@@ -49,7 +51,7 @@ func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Rang
 	p := newPlayer(l, compile, r)
 	p.took, p.differs = report.took, report.differ
 	err := p.play(ctx, l, progress)
-	report.Entries = p.entries
+	report.Entries, report.Activations = p.entries, p.account.activations
 	return report, err
 }
 
@@ -96,6 +98,7 @@ type player struct {
 	within    Range
 	sessions  map[gov.SessionID][]gov.Label
 	approvals map[gov.EntryID]state.Approval
+	account   *account
 	entries   int64
 	took      func(judged)
 	differs   func(index int64, id gov.EntryID, what string)
@@ -104,7 +107,7 @@ type player struct {
 func newPlayer(l *ledger.Ledger, compile state.Compile, r Range) *player {
 	return &player{
 		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{},
+		approvals: map[gov.EntryID]state.Approval{}, account: newAccount(),
 	}
 }
 
@@ -142,6 +145,13 @@ func (p *player) entry(raw ledger.Raw) error {
 		return p.vote(e, raw.Index)
 	default:
 	}
+	what, err := p.account.take(e, raw, p.approvers())
+	if err != nil {
+		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
+	}
+	if what != "" {
+		p.differs(raw.Index, e.ID, what)
+	}
 	if !e.Kind.ChangesControl() {
 		return nil
 	}
@@ -153,6 +163,14 @@ func (p *player) entry(raw ledger.Raw) error {
 		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
 	}
 	return nil
+}
+
+// approvers are the groups that review changes of the active bundle.
+func (p *player) approvers() []gov.GroupID {
+	if p.control.Engine == nil {
+		return nil
+	}
+	return p.control.Engine.Bundle().Approvers
 }
 
 // decision judges one decision again, then lets it take its effect on the session.
