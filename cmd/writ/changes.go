@@ -36,9 +36,17 @@ type changeRow struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
 	} `json:"author"`
-	Tests    int    `json:"tests"`
-	ReviewBy string `json:"review_by"`
-	Reviews  []struct {
+	Tests     int    `json:"tests"`
+	ReviewBy  string `json:"review_by"`
+	Overdue   bool   `json:"overdue"`
+	Remedy    string `json:"remedy"`
+	Emergency *struct {
+		By struct {
+			ID string `json:"id"`
+		} `json:"by"`
+		Reason string `json:"reason"`
+	} `json:"emergency"`
+	Reviews []struct {
 		Person string `json:"person"`
 		Review string `json:"review"`
 		At     string `json:"at"`
@@ -50,11 +58,17 @@ type changeRow struct {
 
 func (r changeRow) print(s std) error {
 	rows := [][]string{
-		{"change", r.ID}, {"state", r.State}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
+		{"change", r.ID}, {"state", r.standing()}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
 		{"proposed", r.At}, {"from", r.Base}, {"to", r.Bundle}, {"tests", fmt.Sprintf("%d, all pass", r.Tests)},
+	}
+	if r.Emergency != nil {
+		rows = append(rows, []string{"emergency", r.Emergency.Reason + ", by " + r.Emergency.By.ID})
 	}
 	if r.ReviewBy != "" {
 		rows = append(rows, []string{"review owed by", r.ReviewBy})
+	}
+	if r.Remedy != "" {
+		rows = append(rows, []string{"remedy", r.Remedy})
 	}
 	for _, part := range r.parts() {
 		for _, c := range part.changes {
@@ -65,6 +79,17 @@ func (r changeRow) print(s std) error {
 		rows = append(rows, []string{"review", v.Review + " by " + v.Person + " at " + v.At})
 	}
 	return table(s.out, append(rows, []string{"digest", r.Shown}))
+}
+
+// standing is the state with what is urgent about it.
+func (r changeRow) standing() string {
+	switch {
+	case r.Overdue:
+		return r.State + " (overdue)"
+	case r.Remedy != "":
+		return r.State + " (in force)"
+	}
+	return r.State
 }
 
 type diffPart struct {
@@ -127,7 +152,7 @@ func (c changesListCmd) Run(ctx context.Context, s std) error {
 	rows := [][]string{{"ID", "STATE", "AUTHOR", "REVIEWS", "WHAT"}}
 	for _, r := range page.Changes {
 		what, _, _ := strings.Cut(r.Description, "\n")
-		rows = append(rows, []string{r.ID, r.State, r.Author.Type, fmt.Sprint(len(r.Reviews)), what})
+		rows = append(rows, []string{r.ID, r.standing(), r.Author.Type, fmt.Sprint(len(r.Reviews)), what})
 	}
 	if len(rows) == 1 {
 		fmt.Fprintln(s.out, "None.")
@@ -259,17 +284,36 @@ func (c changeReview) review(ctx context.Context, s std, review string) error {
 
 type changesActivateCmd struct {
 	asPerson
-	ID string `arg:"" help:"The change."`
+	ID        string `arg:"" help:"The change."`
+	Emergency bool   `help:"Before it is approved. For people who review changes; say why with -m."`
+	Message   string `short:"m" help:"Why, with --emergency."`
 }
 
-// Help gives an example.
+// Help gives examples.
 func (changesActivateCmd) Help() string {
-	return "Example:\n  writ changes activate chg_000000000jd2d69vktekatahg8"
+	return `Examples:
+  writ changes activate chg_000000000jd2d69vktekatahg8
+  WRIT_PERSON_TOKEN=… writ changes activate chg_000000000jd2d69vktekatahg8 --emergency -m "refunds go to the wrong account"
+
+With --emergency a change of somebody else counts as reviewed by you; your own has to be reviewed by somebody else within two
+working days, and is listed as review_owed until then.`
 }
 
 // Run activates.
 func (c changesActivateCmd) Run(ctx context.Context, s std) error {
-	return c.force(ctx, s, "/v1/changes/"+url.PathEscape(c.ID)+"/activate", nil)
+	path := "/v1/changes/" + url.PathEscape(c.ID) + "/activate"
+	switch {
+	case c.Emergency:
+	case c.Message != "":
+		return errors.New("-m goes with --emergency")
+	default:
+		return c.force(ctx, s, path, nil)
+	}
+	body, err := json.Marshal(map[string]any{"emergency": true, "reason": c.Message})
+	if err != nil {
+		return err
+	}
+	return c.force(ctx, s, path, body)
 }
 
 type changesRollbackCmd struct {
@@ -280,7 +324,7 @@ type changesRollbackCmd struct {
 
 // Help gives an example.
 func (changesRollbackCmd) Help() string {
-	return `Somebody else has to review it within two days; until then it is listed as review_owed.
+	return `Somebody else has to review it within two working days; until then it is listed as review_owed.
 
 Example:
   WRIT_PERSON_TOKEN=… writ changes rollback -e prod -m "refunds are stuck"`
@@ -304,10 +348,14 @@ func (p asPerson) force(ctx context.Context, s std, path string, body []byte) er
 			Ledger string `json:"ledger"`
 			Index  int64  `json:"index"`
 		} `json:"receipt"`
+		ReviewBy string `json:"review_by"`
 	}
 	if _, err := p.ask(ctx, p.reader(), http.MethodPost, path, nil, "application/json", body, &done); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)
-	return err
+	fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)
+	if done.ReviewBy != "" {
+		fmt.Fprintf(s.out, "somebody else has to review it by %s\n", done.ReviewBy)
+	}
+	return nil
 }

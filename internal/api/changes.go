@@ -23,8 +23,17 @@ type changeWire struct {
 	Author      canon.Actor      `json:"author"`
 	Tests       int              `json:"tests"` // of the bundle's own, which pass
 	Rollback    bool             `json:"rollback"`
+	Emergency   *emergencyWire   `json:"emergency,omitempty"`
 	ReviewBy    string           `json:"review_by,omitempty"` // with review_owed
+	Overdue     bool             `json:"overdue,omitzero"`    // with review_owed: review_by is over
+	Remedy      string           `json:"remedy,omitempty"`    // of what is in force and should not be
 	Reviews     []change.Review  `json:"reviews"`
+}
+
+// emergencyWire says who put a change into force before it was approved, and why.
+type emergencyWire struct {
+	By     canon.Actor `json:"by"`
+	Reason string      `json:"reason"`
 }
 
 // changeChainWire is what a person reads before a review.
@@ -35,13 +44,22 @@ type changeChainWire struct {
 	Diff  bundle.Diff `json:"diff"`
 }
 
-func changeOf(env *live.Environment, p change.Proposal) changeWire {
+// remedyRejected is shown with a change that is in force though the review it owed was a denial.
+const remedyRejected = "the bundle is in force and its review was denied: roll back (writ changes rollback)"
+
+func (s *Server) changeOf(env *live.Environment, p change.Proposal) changeWire {
 	w := changeWire{
 		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author,
 		Tests: p.Tests, Rollback: p.Rollback, Reviews: p.Reviews,
 	}
-	if due := p.Due(); !due.IsZero() {
-		w.ReviewBy = due.UTC().Format(canon.TimeLayout)
+	if e := p.Emergency; e != nil {
+		w.Emergency = &emergencyWire{e.By, e.Reason}
+	}
+	if due := p.ReviewBy(); !due.IsZero() {
+		w.ReviewBy, w.Overdue = due.UTC().Format(canon.TimeLayout), !s.Now().Before(due)
+	}
+	if p.Denied() && env.Control().Bundle() == p.Bundle {
+		w.Remedy = remedyRejected
 	}
 	return w
 }
@@ -68,7 +86,7 @@ func (s *Server) listChanges(ctx context.Context, r *request) (any, error) {
 	}
 	out := changePage{Environment: env.Ledger.Name(), Changes: []changeWire{}}
 	for _, p := range found {
-		out.Changes = append(out.Changes, changeOf(env, p))
+		out.Changes = append(out.Changes, s.changeOf(env, p))
 	}
 	if len(found) == q.limit {
 		out.NextCursor = cursorOf(found[len(found)-1].Opened())
@@ -154,7 +172,7 @@ func (s *Server) changeChain(ctx context.Context, env *live.Environment, p chang
 		return nil, err
 	}
 	return changeChainWire{
-		changeWire: changeOf(env, p), Shown: item.Receipt().LeafHash, At: item.At, Diff: bundle.Compare(before.Bundle(), after.Bundle()),
+		changeWire: s.changeOf(env, p), Shown: item.Receipt().LeafHash, At: item.At, Diff: bundle.Compare(before.Bundle(), after.Bundle()),
 	}, nil
 }
 
@@ -200,15 +218,46 @@ func (s *Server) review(ctx context.Context, r *request) (any, error) {
 }
 
 func (s *Server) activateChange(ctx context.Context, r *request) (any, error) {
+	asked, err := readActivate(r.body)
+	if err != nil {
+		return nil, err
+	}
 	env, p, err := s.changeByID(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.Change.Activate(ctx, r.caller, env, p.ID())
+	var done change.Activated
+	if asked.emergency {
+		done, err = s.Change.Hurry(ctx, r.caller, env, p.ID(), asked.reason)
+	} else {
+		done, err = s.Change.Activate(ctx, r.caller, env, p.ID())
+	}
 	if err != nil {
 		return nil, err
 	}
 	return activationOf(env.Ledger.Name(), done), nil
+}
+
+// activateAsked is how a change is to be put into force. No body: at once, as approved.
+type activateAsked struct {
+	emergency bool
+	reason    string
+}
+
+func readActivate(body []byte) (activateAsked, error) {
+	var a activateAsked
+	if len(body) == 0 {
+		return a, nil
+	}
+	f, err := readFields(body)
+	if err != nil {
+		return a, err
+	}
+	a.emergency, a.reason = f.flag("emergency"), f.text("reason", textBytesMax)
+	if a.reason != "" && !a.emergency {
+		f.fail("reason", "is given with emergency")
+	}
+	return a, f.done()
 }
 
 func (s *Server) rollback(ctx context.Context, r *request) (any, error) {

@@ -116,6 +116,19 @@ func (f *fields) object(name string) (*fields, bool) {
 	return &fields{m: m, at: f.at + "/" + escapePointer(name)}, true
 }
 
+// flag reads a truth value that may be absent, which is false.
+func (f *fields) flag(name string) bool {
+	v, ok := f.take(name)
+	if !ok {
+		return false
+	}
+	b, ok := v.(bool)
+	if !ok {
+		f.fail(name, "must be true or false")
+	}
+	return b
+}
+
 // integer reads a whole number from 0 that may be absent.
 func (f *fields) integer(name string) *int64 {
 	v, ok := f.take(name)

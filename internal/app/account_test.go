@@ -109,6 +109,13 @@ func (f *forger) activate(by canon.Actor, body canon.BundleActivated) gov.EntryI
 	return f.append(canon.KindBundleActivated, by, body)
 }
 
+// early is an activation in an emergency.
+func early(acme, other gov.BundleDigest, change gov.EntryID, after gov.ChangeState) canon.BundleActivated {
+	return canon.BundleActivated{
+		Bundle: other, Previous: acme, How: canon.HowEmergency, Change: change, Reason: "so", State: after, SignIn: &canon.SignIn{Groups: []gov.GroupID{"leads"}},
+	}
+}
+
 func (f *forger) replay() replay.Report {
 	f.t.Helper()
 	head, err := f.Head(f.t.Context())
@@ -217,6 +224,35 @@ func TestReplayAccountsForEveryActivation(t *testing.T) {
 		"in the place of what was not active": {func(f *forger, _, other gov.BundleDigest) {
 			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: other, How: "rollback", Reason: "so"})
 		}, []string{"in the place of"}},
+		"in an emergency, reviewed after": {func(f *forger, acme, other gov.BundleDigest) {
+			id := f.propose(ana, acme, other)
+			f.activate(ana, early(acme, other, id, "review_owed"))
+			f.review(maria, id, approve, func(r *canon.ChangeReviewed) { r.State = gov.ChangeActivated })
+		}, nil},
+		"in an emergency, by another person": {func(f *forger, acme, other gov.BundleDigest) {
+			f.activate(aPerson(maria), early(acme, other, f.propose(ana, acme, other), "activated"))
+		}, nil},
+		"in an emergency, alone and not owed": {func(f *forger, acme, other gov.BundleDigest) {
+			f.activate(ana, early(acme, other, f.propose(ana, acme, other), "activated"))
+		}, []string{"comes out as review_owed"}},
+		"in an emergency, a program's and not owed": {func(f *forger, acme, other gov.BundleDigest) {
+			f.activate(ana, early(acme, other, f.propose(canon.Actor{Type: canon.ActorAdmin, ID: "k1"}, acme, other), "activated"))
+		}, []string{"comes out as review_owed"}},
+		"in an emergency, reviewed by who did it": {func(f *forger, acme, other gov.BundleDigest) {
+			id := f.propose(canon.Actor{Type: canon.ActorAdmin, ID: "k1"}, acme, other)
+			f.activate(ana, early(acme, other, id, "review_owed"))
+			f.review(ana.ID, id, approve, func(r *canon.ChangeReviewed) { r.State = gov.ChangeActivated })
+		}, []string{"by who put it into force"}},
+		"in an emergency, by nobody who reviews": {func(f *forger, acme, other gov.BundleDigest) {
+			body := early(acme, other, f.propose(ana, acme, other), "activated")
+			body.SignIn.Groups = []gov.GroupID{"support"}
+			f.activate(aPerson(maria), body)
+		}, []string{"not known to have reviewed changes"}},
+		"in an emergency, after a denial": {func(f *forger, acme, other gov.BundleDigest) {
+			id := f.propose(ana, acme, other)
+			f.review(maria, id, gov.VoteDeny, nil)
+			f.activate(ana, early(acme, other, id, "review_owed"))
+		}, []string{"was rejected already"}},
 		"in a way that nobody knows": {func(f *forger, acme, other gov.BundleDigest) {
 			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "because"})
 		}, []string{"a way that is not known"}},

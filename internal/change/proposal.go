@@ -25,9 +25,6 @@ import (
 const DocKind = "change"
 
 const (
-	howReviewed = "reviewed"
-	howRollback = "rollback"
-
 	descriptionBytesMax = 2 << 10
 	reviewTriesMax      = 16
 )
@@ -42,6 +39,7 @@ type Proposal struct {
 	State       gov.ChangeState  `json:"state"`
 	Reviews     []Review         `json:"reviews"`
 	Rollback    bool             `json:"rollback,omitempty"`
+	Emergency   *Emergency       `json:"emergency,omitempty"`
 
 	doc row.Doc
 }
@@ -59,8 +57,18 @@ func (p Proposal) ID() gov.EntryID { return gov.EntryID(p.doc.ID) }
 // Opened is the index of that entry.
 func (p Proposal) Opened() int64 { return p.doc.Opened }
 
-// Due is when a review that is owed is due, or zero.
-func (p Proposal) Due() time.Time { return p.doc.Due }
+// ReviewBy is when a review that is owed is due, or zero.
+func (p Proposal) ReviewBy() time.Time {
+	if p.State != gov.ChangeReviewOwed {
+		return time.Time{}
+	}
+	return p.doc.Due
+}
+
+// Denied says whether the review of what one person had put into force was a denial.
+func (p Proposal) Denied() bool {
+	return p.State == gov.ChangeRejected && (p.Rollback || p.Emergency != nil)
+}
 
 func (p Proposal) document() row.Doc {
 	data, err := json.Marshal(p)
@@ -264,7 +272,7 @@ func (s *Service) reviewer(person identity.Caller, env *live.Environment, p Prop
 	if err != nil {
 		return nil, err
 	}
-	if p.Author == person.Actor(s.Key) {
+	if p.mine(person.Actor(s.Key)) {
 		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: "the change is yours, and nobody reviews their own"}
 	}
 	return groups, person.Fresh(now)
@@ -307,10 +315,10 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 	case p.State != gov.ChangeApproved:
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
 	case p.Base != control.Bundle():
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "another bundle became active since this change was proposed; propose it anew, so that its review is of what it changes"}
+		return Activated{}, errOtherBase()
 	}
 	p.State = gov.ChangeActivated
-	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: howReviewed, Change: p.ID()}
+	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: canon.HowReviewed, Change: p.ID()}
 	return s.activate(ctx, env, caller, body, control, p, gov.EventChangeActivated)
 }
 
@@ -329,35 +337,6 @@ func (s *Service) activate(ctx context.Context, env *live.Environment, caller id
 		return Activated{}, err
 	}
 	return Activated{BundleActivated: body, Receipt: receipt}, env.Refresh(ctx)
-}
-
-// Rollback puts the bundle before the active one into force again, at once, by one person who reviews changes. Somebody else
-// reviews it after: until then it is listed as owed.
-func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *live.Environment, reason string) (Activated, error) {
-	if reason = strings.TrimSpace(reason); reason == "" || len(reason) > descriptionBytesMax {
-		return Activated{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/reason", Detail: fmt.Sprintf("say why, in 1 to %d bytes", descriptionBytesMax)}
-	}
-	if err := env.Refresh(ctx); err != nil {
-		return Activated{}, err
-	}
-	if _, err := approver(person, env); err != nil {
-		return Activated{}, err
-	}
-	now := s.Now().UTC()
-	if err := person.Fresh(now); err != nil {
-		return Activated{}, err
-	}
-	control := env.Control()
-	previous, err := s.previous(ctx, env)
-	if err != nil {
-		return Activated{}, err
-	}
-	body := canon.BundleActivated{Bundle: previous, Previous: control.Bundle(), How: howRollback, Reason: reason}
-	p := Proposal{
-		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
-		Rollback: true, doc: row.Doc{Due: now.Add(gov.ReviewOwedWithin)},
-	}
-	return s.activate(ctx, env, person, body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
 }
 
 // previous is the bundle before the active one.

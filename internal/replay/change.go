@@ -11,13 +11,6 @@ import (
 	"github.com/writ-dev/writ/internal/merkle"
 )
 
-// How an activation came about, as its entry says.
-const (
-	howBootstrap = "bootstrap"
-	howReviewed  = "reviewed"
-	howRollback  = "rollback"
-)
-
 // account follows the changes of the bundle: what was proposed by whom, what others said to it, and what came into force. Each
 // entry about them is held against the ones before it; what it does not follow from is a difference.
 type account struct {
@@ -30,6 +23,7 @@ type account struct {
 type changed struct {
 	bundle, base gov.BundleDigest
 	author       canon.Actor
+	hurried      canon.Actor // who put it into force before it was approved
 	state        gov.ChangeState
 	leaf         string // hash of the entry that a review names, hexadecimal
 }
@@ -55,7 +49,7 @@ func (a *account) take(e canon.Entry, raw ledger.Raw, approvers []gov.GroupID) (
 		if err != nil {
 			return "", err
 		}
-		what := a.activated(e, body, raw)
+		what := a.activated(e, body, raw, approvers)
 		a.active, a.before = body.Bundle, a.active
 		a.activations++
 		return what, nil
@@ -80,7 +74,9 @@ func (a *account) reviewed(e canon.Entry, r canon.ChangeReviewed, approvers []go
 		return fmt.Sprintf("a review by %s, recorded by %s %s", r.Person, e.Actor.Type, e.Actor.ID)
 	case e.Actor == c.author:
 		return fmt.Sprintf("%s was reviewed by its own author", r.Change)
-	case len(r.Groups) == 0 || len(among(r.Groups, approvers)) != len(r.Groups):
+	case e.Actor == c.hurried:
+		return fmt.Sprintf("%s was reviewed by who put it into force", r.Change)
+	case !allOf(r.Groups, approvers):
 		return fmt.Sprintf("%s was reviewed as one of %v, and changes were reviewed by %v", r.Change, r.Groups, approvers)
 	case r.Shown != c.leaf:
 		return fmt.Sprintf("the review of %s is of something else: it names the leaf hash %s", r.Change, r.Shown)
@@ -95,50 +91,78 @@ func (a *account) reviewed(e canon.Entry, r canon.ChangeReviewed, approvers []go
 	return ""
 }
 
-func among(groups, of []gov.GroupID) []gov.GroupID {
-	var out []gov.GroupID
-	for _, g := range groups {
-		if slices.Contains(of, g) {
-			out = append(out, g)
-		}
-	}
-	return out
+// allOf says whether there are groups, and every one is of those that review.
+func allOf(groups, approvers []gov.GroupID) bool {
+	return len(groups) > 0 && !slices.ContainsFunc(groups, func(g gov.GroupID) bool { return !slices.Contains(approvers, g) })
 }
 
 // activated says why a bundle should not have come into force as its entry says.
-func (a *account) activated(e canon.Entry, b canon.BundleActivated, raw ledger.Raw) string {
+func (a *account) activated(e canon.Entry, b canon.BundleActivated, raw ledger.Raw, approvers []gov.GroupID) string {
 	if b.Previous != a.active {
 		return fmt.Sprintf("bundle %s came into force in the place of %q, and %q was active", b.Bundle, b.Previous, a.active)
 	}
 	switch b.How {
-	case howBootstrap:
+	case canon.HowBootstrap:
 		if a.activations > 0 || e.Actor.Type != canon.ActorAdmin {
 			return fmt.Sprintf("bundle %s came into force without review, and not as the first one by an administrator", b.Bundle)
 		}
 		return ""
-	case howReviewed:
+	case canon.HowReviewed:
 		return a.activatedReviewed(b)
-	case howRollback:
+	case canon.HowRollback:
 		a.changes[e.ID] = changed{bundle: b.Bundle, base: b.Previous, author: e.Actor, state: gov.ChangeReviewOwed, leaf: leafOf(raw)}
 		if b.Bundle == "" || b.Bundle != a.before {
 			return fmt.Sprintf("bundle %s came into force as the one before, which was %q", b.Bundle, a.before)
 		}
 		return ""
+	case canon.HowEmergency:
+		return a.activatedEarly(e, b, approvers)
 	}
 	return fmt.Sprintf("bundle %s came into force in a way that is not known: %q", b.Bundle, b.How)
 }
 
-func (a *account) activatedReviewed(b canon.BundleActivated) string {
+// proposed says why an activation is not of the change that it names.
+func (a *account) proposed(b canon.BundleActivated) string {
 	c, known := a.changes[b.Change]
 	switch {
 	case !known:
 		return fmt.Sprintf("bundle %s came into force by the change %q, which nobody proposed", b.Bundle, b.Change)
 	case c.bundle != b.Bundle || c.base != b.Previous:
 		return fmt.Sprintf("bundle %s came into force in the place of %s by %s, which was proposed for %s in the place of %s", b.Bundle, b.Previous, b.Change, c.bundle, c.base)
-	case c.state != gov.ChangeApproved:
+	}
+	return ""
+}
+
+func (a *account) activatedReviewed(b canon.BundleActivated) string {
+	if what := a.proposed(b); what != "" {
+		return what
+	}
+	c := a.changes[b.Change]
+	if c.state != gov.ChangeApproved {
 		return fmt.Sprintf("bundle %s came into force by %s, which was %s and not approved by somebody else than its author", b.Bundle, b.Change, c.state)
 	}
 	c.state = gov.ChangeActivated
 	a.changes[b.Change] = c
+	return ""
+}
+
+// activatedEarly is of a change that was only proposed: by one who reviews changes, and owed a review unless another person had
+// proposed it.
+func (a *account) activatedEarly(e canon.Entry, b canon.BundleActivated, approvers []gov.GroupID) string {
+	if what := a.proposed(b); what != "" {
+		return what
+	}
+	c := a.changes[b.Change]
+	if c.state != gov.ChangeProposed {
+		return fmt.Sprintf("bundle %s came into force in an emergency by %s, which was %s already", b.Bundle, b.Change, c.state)
+	}
+	c.hurried, c.state = e.Actor, gov.Hurried(c.author.Type == canon.ActorPerson && c.author != e.Actor)
+	a.changes[b.Change] = c
+	switch {
+	case e.Actor.Type != canon.ActorPerson || b.SignIn == nil || !allOf(b.SignIn.Groups, approvers):
+		return fmt.Sprintf("bundle %s came into force in an emergency by %s %s, who is not known to have reviewed changes", b.Bundle, e.Actor.Type, e.Actor.ID)
+	case b.State != c.state:
+		return fmt.Sprintf("%s was recorded as %s after the emergency and comes out as %s", b.Change, b.State, c.state)
+	}
 	return ""
 }
