@@ -46,6 +46,12 @@ type changeRow struct {
 		} `json:"by"`
 		Reason string `json:"reason"`
 	} `json:"emergency"`
+	Scheduled *struct {
+		By struct {
+			ID string `json:"id"`
+		} `json:"by"`
+		At string `json:"at"`
+	} `json:"scheduled"`
 	Reviews []struct {
 		Person string `json:"person"`
 		Review string `json:"review"`
@@ -63,6 +69,9 @@ func (r changeRow) print(s std) error {
 	}
 	if r.Emergency != nil {
 		rows = append(rows, []string{"emergency", r.Emergency.Reason + ", by " + r.Emergency.By.ID})
+	}
+	if r.Scheduled != nil {
+		rows = append(rows, []string{"scheduled", "for " + r.Scheduled.At + ", by " + r.Scheduled.By.ID})
 	}
 	if r.ReviewBy != "" {
 		rows = append(rows, []string{"review owed by", r.ReviewBy})
@@ -122,7 +131,7 @@ func describe(c bundle.Change) string {
 type changesListCmd struct {
 	asPerson
 	Environment string `help:"Environment." default:"prod" short:"e"`
-	State       string `help:"Only those in this state." enum:"proposed,approved,rejected,activated,review_owed,any" default:"any"`
+	State       string `help:"Only those in this state." enum:"proposed,approved,scheduled,rejected,activated,review_owed,any" default:"any"`
 	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
@@ -287,12 +296,16 @@ type changesActivateCmd struct {
 	ID        string `arg:"" help:"The change."`
 	Emergency bool   `help:"Before it is approved. For people who review changes; say why with -m."`
 	Message   string `short:"m" help:"Why, with --emergency."`
+	At        string `help:"When, in UTC and within 30 days (2026-11-24T06:00:00Z). Without it, now."`
+	Cancel    bool   `help:"Take back that it is to come into force at a time."`
 }
 
 // Help gives examples.
 func (changesActivateCmd) Help() string {
 	return `Examples:
   writ changes activate chg_000000000jd2d69vktekatahg8
+  writ changes activate chg_000000000jd2d69vktekatahg8 --at 2026-11-24T06:00:00Z
+  writ changes activate chg_000000000jd2d69vktekatahg8 --cancel
   WRIT_PERSON_TOKEN=… writ changes activate chg_000000000jd2d69vktekatahg8 --emergency -m "refunds go to the wrong account"
 
 With --emergency a change of somebody else counts as reviewed by you; your own has to be reviewed by somebody else within two
@@ -303,10 +316,13 @@ working days, and is listed as review_owed until then.`
 func (c changesActivateCmd) Run(ctx context.Context, s std) error {
 	path := "/v1/changes/" + url.PathEscape(c.ID) + "/activate"
 	switch {
-	case c.Emergency:
-	case c.Message != "":
+	case c.Message != "" && !c.Emergency:
 		return errors.New("-m goes with --emergency")
-	default:
+	case c.Cancel:
+		return c.schedule(ctx, s, http.MethodDelete, path, nil)
+	case c.At != "":
+		return c.schedule(ctx, s, http.MethodPost, path, map[string]any{"at": c.At, "emergency": c.Emergency})
+	case !c.Emergency:
 		return c.force(ctx, s, path, nil)
 	}
 	body, err := json.Marshal(map[string]any{"emergency": true, "reason": c.Message})
@@ -314,6 +330,22 @@ func (c changesActivateCmd) Run(ctx context.Context, s std) error {
 		return err
 	}
 	return c.force(ctx, s, path, body)
+}
+
+// schedule changes when a change is to come into force, and shows it.
+func (p asPerson) schedule(ctx context.Context, s std, method, path string, fields map[string]any) error {
+	var body []byte
+	if fields != nil {
+		var err error
+		if body, err = json.Marshal(fields); err != nil {
+			return err
+		}
+	}
+	var r changeRow
+	if _, err := p.ask(ctx, p.reader(), method, path, nil, "application/json", body, &r); err != nil {
+		return err
+	}
+	return r.print(s)
 }
 
 type changesRollbackCmd struct {

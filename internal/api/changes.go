@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/url"
+	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
@@ -24,6 +25,7 @@ type changeWire struct {
 	Tests       int              `json:"tests"` // of the bundle's own, which pass
 	Rollback    bool             `json:"rollback"`
 	Emergency   *emergencyWire   `json:"emergency,omitempty"`
+	Scheduled   *change.Schedule `json:"scheduled,omitempty"` // with scheduled
 	ReviewBy    string           `json:"review_by,omitempty"` // with review_owed
 	Overdue     bool             `json:"overdue,omitzero"`    // with review_owed: review_by is over
 	Remedy      string           `json:"remedy,omitempty"`    // of what is in force and should not be
@@ -50,7 +52,7 @@ const remedyRejected = "the bundle is in force and its review was denied: roll b
 func (s *Server) changeOf(env *live.Environment, p change.Proposal) changeWire {
 	w := changeWire{
 		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author,
-		Tests: p.Tests, Rollback: p.Rollback, Reviews: p.Reviews,
+		Tests: p.Tests, Rollback: p.Rollback, Scheduled: p.Schedule, Reviews: p.Reviews,
 	}
 	if e := p.Emergency; e != nil {
 		w.Emergency = &emergencyWire{e.By, e.Reason}
@@ -73,7 +75,7 @@ type changePage struct {
 func (s *Server) listChanges(ctx context.Context, r *request) (any, error) {
 	params := r.URL.Query()
 	q := pageQuery{below: math.MaxInt64, limit: limitDefault}
-	if err := q.read(params, func(in string) bool { return gov.ChangeState(in).Valid() }, "proposed, approved, rejected, activated or review_owed"); err != nil {
+	if err := q.read(params, func(in string) bool { return gov.ChangeState(in).Valid() }, "proposed, approved, scheduled, rejected, activated or review_owed"); err != nil {
 		return nil, err
 	}
 	env, err := s.environment(r, q.environment)
@@ -226,6 +228,9 @@ func (s *Server) activateChange(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !asked.at.IsZero() {
+		return s.changed(ctx, env)(s.Change.Schedule(ctx, r.caller, env, p.ID(), asked.at))
+	}
 	var done change.Activated
 	if asked.emergency {
 		done, err = s.Change.Hurry(ctx, r.caller, env, p.ID(), asked.reason)
@@ -238,10 +243,29 @@ func (s *Server) activateChange(ctx context.Context, r *request) (any, error) {
 	return activationOf(env.Ledger.Name(), done), nil
 }
 
+// changed answers with a change that somebody changed.
+func (s *Server) changed(ctx context.Context, env *live.Environment) func(change.Proposal, error) (any, error) {
+	return func(p change.Proposal, err error) (any, error) {
+		if err != nil {
+			return nil, err
+		}
+		return s.changeChain(ctx, env, p)
+	}
+}
+
+func (s *Server) unschedule(ctx context.Context, r *request) (any, error) {
+	env, p, err := s.changeByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.changed(ctx, env)(s.Change.Unschedule(ctx, r.caller, env, p.ID()))
+}
+
 // activateAsked is how a change is to be put into force. No body: at once, as approved.
 type activateAsked struct {
 	emergency bool
 	reason    string
+	at        time.Time // zero: at once
 }
 
 func readActivate(body []byte) (activateAsked, error) {
@@ -254,8 +278,12 @@ func readActivate(body []byte) (activateAsked, error) {
 		return a, err
 	}
 	a.emergency, a.reason = f.flag("emergency"), f.text("reason", textBytesMax)
+	a.at = f.time("at")
 	if a.reason != "" && !a.emergency {
 		f.fail("reason", "is given with emergency")
+	}
+	if a.emergency && !a.at.IsZero() {
+		f.fail("at", "is not given with emergency, which is at once")
 	}
 	return a, f.done()
 }

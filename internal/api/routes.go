@@ -41,6 +41,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/changes/{id}", scopeReview, s.showChange},
 		{"POST /v1/changes/{id}/reviews", scopePerson, s.review},
 		{"POST /v1/changes/{id}/activate", scopeReview, s.activateChange},
+		{"DELETE /v1/changes/{id}/activate", scopeReview, s.unschedule},
 		{"POST /v1/changes/rollback", scopePerson, s.rollback},
 		{"GET /v1/entries", scopeReview, s.listEntries},
 		{"GET /v1/agents", scopeRead, s.listAgents},

@@ -253,6 +253,17 @@ func TestReplayAccountsForEveryActivation(t *testing.T) {
 			f.review(maria, id, gov.VoteDeny, nil)
 			f.activate(ana, early(acme, other, id, "review_owed"))
 		}, []string{"was rejected already"}},
+		"at its time": {func(f *forger, acme, other gov.BundleDigest) {
+			id := f.propose(ana, acme, other)
+			f.review(maria, id, approve, nil)
+			f.append(canon.KindChangeScheduled, ana, canon.ChangeScheduled{Change: id, State: gov.ChangeScheduled, At: "2026-11-24T06:00:00.000000Z"})
+			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "reviewed", Change: id})
+		}, nil},
+		"at its time, never approved": {func(f *forger, acme, other gov.BundleDigest) {
+			id := f.propose(ana, acme, other)
+			f.append(canon.KindChangeScheduled, ana, canon.ChangeScheduled{Change: id, State: gov.ChangeApproved})
+			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "reviewed", Change: id})
+		}, []string{"was recorded as approved", "not approved"}},
 		"in a way that nobody knows": {func(f *forger, acme, other gov.BundleDigest) {
 			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "because"})
 		}, []string{"a way that is not known"}},

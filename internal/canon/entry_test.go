@@ -70,6 +70,7 @@ func bodies() map[canon.Kind]any {
 			Entry: "dec_x", Event: gov.EventApprovalRequested, Channel: "finance-chat", Type: gov.ChannelSlack, Status: gov.DeliveryFailed,
 			Attempt: 2, Code: 503, Refused: 1, Cause: gov.UnsentRefused,
 		},
+		canon.KindChangeScheduled: canon.ChangeScheduled{Change: "chg_x", State: gov.ChangeScheduled, At: "2026-11-24T06:00:00.000000Z", Reason: "another base"},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }

@@ -27,6 +27,7 @@ const (
 	KindApprovalExpired   Kind = "approval_expired"
 	KindChangeProposed    Kind = "change_proposed"
 	KindChangeReviewed    Kind = "change_reviewed"
+	KindChangeScheduled   Kind = "change_scheduled"
 	KindPersonInvited     Kind = "person_invited"
 	KindPersonRemoved     Kind = "person_removed"
 	KindPasskeyEnrolled   Kind = "passkey_enrolled"
@@ -40,8 +41,8 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
-		KindChangeProposed, KindChangeReviewed, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled, KindSignedIn,
-		KindSessionEnded, KindNotification,
+		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
+		KindSignedIn, KindSessionEnded, KindNotification,
 	}
 }
 
@@ -105,6 +106,8 @@ func (k Kind) newBody() (any, error) {
 		return new(ChangeProposed), nil
 	case KindChangeReviewed:
 		return new(ChangeReviewed), nil
+	case KindChangeScheduled:
+		return new(ChangeScheduled), nil
 	case KindPersonInvited:
 		return new(PersonInvited), nil
 	case KindPersonRemoved:
@@ -366,6 +369,15 @@ type Notification struct {
 	Code    int               `json:"code,omitzero"`    // of HTTP or SMTP, if somebody answered
 	Refused int               `json:"refused,omitzero"` // how many addresses of the channel the mail server did not take
 	Cause   gov.UnsentKind    `json:"cause,omitempty"`  // of a failure
+}
+
+// ChangeScheduled says when an approved change is to come into force, or that it no longer is to. The actor is who wants that, or
+// Writ itself when the time had come and the change could not come into force.
+type ChangeScheduled struct {
+	Change gov.EntryID     `json:"change"`
+	State  gov.ChangeState `json:"state"`            // scheduled, or approved again
+	At     string          `json:"at,omitempty"`     // TimeLayout; with scheduled
+	Reason string          `json:"reason,omitempty"` // why it did not come into force
 }
 
 // Usage is what a model consumed for a call.

@@ -46,7 +46,7 @@ func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *liv
 		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
 		Rollback: true, doc: row.Doc{Due: due},
 	}
-	return s.activate(ctx, env, person, body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
+	return s.activate(ctx, env, person.Actor(s.Key), body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
 }
 
 // Hurry puts a change that nobody has reviewed yet into force, at once, by one person who reviews changes. When another person
@@ -64,7 +64,7 @@ func (s *Service) Hurry(ctx context.Context, person identity.Caller, env *live.E
 	}
 	control := env.Control()
 	switch {
-	case p.State == gov.ChangeApproved:
+	case p.State == gov.ChangeApproved || p.State == gov.ChangeScheduled:
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is approved: activate it without an emergency"}
 	case p.State != gov.ChangeProposed:
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only a proposed one is activated in an emergency"}
@@ -83,7 +83,7 @@ func (s *Service) Hurry(ctx context.Context, person identity.Caller, env *live.E
 		p.Reviews = append(p.Reviews, Review{Person: actor.ID, Review: gov.VoteApprove, At: now.Format(canon.TimeLayout)})
 	}
 	p.State, p.Emergency = body.State, &Emergency{By: actor, Reason: reason}
-	return s.activate(ctx, env, person, body, control, p, events...)
+	return s.activate(ctx, env, actor, body, control, p, events...)
 }
 
 // alone checks that a person may put a bundle into force without others: one who reviews changes, signed in a short while ago,

@@ -40,6 +40,7 @@ type Proposal struct {
 	Reviews     []Review         `json:"reviews"`
 	Rollback    bool             `json:"rollback,omitempty"`
 	Emergency   *Emergency       `json:"emergency,omitempty"`
+	Schedule    *Schedule        `json:"schedule,omitempty"` // with scheduled
 
 	doc row.Doc
 }
@@ -77,7 +78,7 @@ func (p Proposal) document() row.Doc {
 	}
 	d := p.doc
 	d.Kind, d.State, d.Data = DocKind, string(p.State), data
-	if p.State != gov.ChangeReviewOwed {
+	if p.State != gov.ChangeReviewOwed && p.State != gov.ChangeScheduled {
 		d.Due = time.Time{}
 	}
 	return d
@@ -305,33 +306,51 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 	if err != nil {
 		return Activated{}, err
 	}
-	if caller.Role != state.RoleAdmin && p.Author != caller.Actor(s.Key) {
-		if _, err := approver(caller, env); err != nil {
-			return Activated{}, err
-		}
+	if err := s.mayActivate(caller, env, p); err != nil {
+		return Activated{}, err
 	}
-	control := env.Control()
+	return s.activateApproved(ctx, env, caller.Actor(s.Key), p)
+}
+
+func (s *Service) mayActivate(caller identity.Caller, env *live.Environment, p Proposal) error {
+	if caller.Role == state.RoleAdmin || p.Author == caller.Actor(s.Key) {
+		return nil
+	}
+	_, err := approver(caller, env)
+	return err
+}
+
+// activatable says why a change cannot come into force as approved.
+func (p Proposal) activatable(active gov.BundleDigest) error {
 	switch {
-	case p.State != gov.ChangeApproved:
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
-	case p.Base != control.Bundle():
-		return Activated{}, errOtherBase()
+	case p.State != gov.ChangeApproved && p.State != gov.ChangeScheduled:
+		return &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
+	case p.Base != active:
+		return errOtherBase()
 	}
-	p.State = gov.ChangeActivated
+	return nil
+}
+
+func (s *Service) activateApproved(ctx context.Context, env *live.Environment, actor canon.Actor, p Proposal) (Activated, error) {
+	control := env.Control()
+	if err := p.activatable(control.Bundle()); err != nil {
+		return Activated{}, err
+	}
+	p.State, p.Schedule = gov.ChangeActivated, nil
 	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: canon.HowReviewed, Change: p.ID()}
-	return s.activate(ctx, env, caller, body, control, p, gov.EventChangeActivated)
+	return s.activate(ctx, env, actor, body, control, p, gov.EventChangeActivated)
 }
 
 // activate puts a bundle into force where control still holds. People are told through the channels of the bundle before: a change
 // cannot hide itself.
-func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, control *state.Control, p Proposal, events ...gov.Event) (Activated, error) {
+func (s *Service) activate(ctx context.Context, env *live.Environment, actor canon.Actor, body canon.BundleActivated, control *state.Control, p Proposal, events ...gov.Event) (Activated, error) {
 	before := control.Engine.Bundle()
-	receipt, err := s.place(ctx, env, canon.KindBundleActivated, caller.Actor(s.Key), body, nil, func(r *ledger.Record) {
+	receipt, err := s.place(ctx, env, canon.KindBundleActivated, actor, body, nil, func(r *ledger.Record) {
 		r.Docs = append(outbox.Owe(before, env.Ledger.Name(), before.Approvers, s.Now(), events...), p.document())
 		r.Epoch = control.Epoch
 	})
 	if errors.Is(err, ledger.ErrStale) {
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "something else changed at the same moment; look again"}
+		return Activated{}, errStale()
 	}
 	if err != nil {
 		return Activated{}, err

@@ -8,7 +8,8 @@ type ChangeState string
 // The states.
 const (
 	ChangeProposed   ChangeState = "proposed"
-	ChangeApproved   ChangeState = "approved" // by somebody else than its author
+	ChangeApproved   ChangeState = "approved"  // by somebody else than its author
+	ChangeScheduled  ChangeState = "scheduled" // approved, and to come into force at a time
 	ChangeRejected   ChangeState = "rejected"
 	ChangeActivated  ChangeState = "activated"
 	ChangeReviewOwed ChangeState = "review_owed" // in force, and to be reviewed after
@@ -17,7 +18,7 @@ const (
 // Valid says whether s is one of the states.
 func (s ChangeState) Valid() bool {
 	switch s {
-	case ChangeProposed, ChangeApproved, ChangeRejected, ChangeActivated, ChangeReviewOwed:
+	case ChangeProposed, ChangeApproved, ChangeScheduled, ChangeRejected, ChangeActivated, ChangeReviewOwed:
 		return true
 	}
 	return false

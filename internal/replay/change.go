@@ -44,6 +44,12 @@ func (a *account) take(e canon.Entry, raw ledger.Raw, approvers []gov.GroupID) (
 			return "", err
 		}
 		return a.reviewed(e, body, approvers), nil
+	case canon.KindChangeScheduled:
+		body, err := canon.Body[canon.ChangeScheduled](e)
+		if err != nil {
+			return "", err
+		}
+		return a.scheduled(body), nil
 	case canon.KindBundleActivated:
 		body, err := canon.Body[canon.BundleActivated](e)
 		if err != nil {
@@ -88,6 +94,18 @@ func (a *account) reviewed(e canon.Entry, r canon.ChangeReviewed, approvers []go
 	if r.State != after {
 		return fmt.Sprintf("%s was recorded as %s after this review and comes out as %s", r.Change, r.State, after)
 	}
+	return ""
+}
+
+// scheduled follows when an approved change is to come into force.
+func (a *account) scheduled(s canon.ChangeScheduled) string {
+	c := a.changes[s.Change]
+	approved := c.state == gov.ChangeApproved || c.state == gov.ChangeScheduled
+	if !approved || s.State != gov.ChangeApproved && s.State != gov.ChangeScheduled {
+		return fmt.Sprintf("%s was recorded as %s, and it was %q", s.Change, s.State, c.state)
+	}
+	c.state = s.State
+	a.changes[s.Change] = c
 	return ""
 }
 
@@ -138,7 +156,7 @@ func (a *account) activatedReviewed(b canon.BundleActivated) string {
 		return what
 	}
 	c := a.changes[b.Change]
-	if c.state != gov.ChangeApproved {
+	if c.state != gov.ChangeApproved && c.state != gov.ChangeScheduled {
 		return fmt.Sprintf("bundle %s came into force by %s, which was %s and not approved by somebody else than its author", b.Bundle, b.Change, c.state)
 	}
 	c.state = gov.ChangeActivated
