@@ -36,6 +36,8 @@ type changeRow struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
 	} `json:"author"`
+	Commit    string `json:"commit"`
+	Branch    string `json:"branch"`
 	Tests     int    `json:"tests"`
 	ReviewBy  string `json:"review_by"`
 	Overdue   bool   `json:"overdue"`
@@ -66,6 +68,9 @@ func (r changeRow) print(s std) error {
 	rows := [][]string{
 		{"change", r.ID}, {"state", r.standing()}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
 		{"proposed", r.At}, {"from", r.Base}, {"to", r.Bundle}, {"tests", fmt.Sprintf("%d, all pass", r.Tests)},
+	}
+	if r.Commit != "" {
+		rows = append(rows, []string{"commit", strings.TrimSpace(r.Commit + " " + r.Branch)})
 	}
 	if r.Emergency != nil {
 		rows = append(rows, []string{"emergency", r.Emergency.Reason + ", by " + r.Emergency.By.ID})

@@ -46,6 +46,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/entries", scopeReview, s.listEntries},
 		{"GET /v1/agents", scopeRead, s.listAgents},
 		{"GET /v1/tools", scopeRead, s.listTools},
+		{"GET /v1/bundles", scopeReview, s.listBundles},
 		{"GET /v1/bundles/{digest}", scopeRead, s.showBundle},
 		{"POST /v1/bundles", scopeAdmin, s.activateBundle},
 		{"GET /v1/credentials", scopeAdmin, s.listCredentials},

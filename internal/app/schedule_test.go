@@ -105,7 +105,9 @@ func TestAChangeComesIntoForceAtItsTime(t *testing.T) {
 		t.Fatalf("revoke: %s", e.body)
 	}
 	o.clock.Add(int64(time.Minute))
-	eventually(t, "the change of the revoked credential is approved again", func() bool { return n.get("/v1/changes/"+revoked, maria).decode(t)["state"] == string(gov.ChangeApproved) })
+	eventually(t, "the change of the revoked credential is approved again", func() bool {
+		return n.get("/v1/changes/"+revoked, maria).decode(t)["state"] == string(gov.ChangeApproved)
+	})
 	if active := n.get("/v1/agents?environment=prod", maria).decode(t)["bundle"]; active == bundle {
 		t.Error("a revoked credential's change is in force")
 	}

@@ -41,6 +41,8 @@ type Proposal struct {
 	Rollback    bool             `json:"rollback,omitempty"`
 	Emergency   *Emergency       `json:"emergency,omitempty"`
 	Schedule    *Schedule        `json:"schedule,omitempty"` // with scheduled
+	Commit      string           `json:"commit,omitempty"`
+	Branch      string           `json:"branch,omitempty"`
 
 	doc row.Doc
 }
@@ -141,7 +143,7 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	case b.Digest:
 		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "this bundle is the active one"}
 	}
-	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
+	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}, Commit: from.Commit, Branch: from.Branch}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
 	active := env.Control().Engine.Bundle()
 	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
