@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/writ-dev/writ/internal/bundle"
 )
@@ -87,12 +90,45 @@ func (r changeRow) print(s std) error {
 	for _, part := range r.parts() {
 		for _, c := range part.changes {
 			rows = append(rows, []string{part.name, describe(c)})
+			for _, m := range c.Moves {
+				rows = append(rows, []string{"", fmt.Sprintf("  %s: %s → %s", m.Field, quoted(m.From), quoted(m.To))})
+			}
 		}
 	}
 	for _, v := range r.Reviews {
 		rows = append(rows, []string{"review", v.Review + " by " + v.Person + " at " + v.At})
 	}
-	return table(s.out, append(rows, []string{"digest", r.Shown}))
+	if err := table(s.out, append(rows, []string{"digest", r.Shown})); err != nil {
+		return err
+	}
+	for _, c := range slices.Concat(r.Diff.Policies, r.Diff.Prompts) {
+		printLines(s, c)
+	}
+	return nil
+}
+
+// printLines prints what differs in a text, as diff -u does. Whoever wrote the text does not get to write to the terminal.
+func printLines(s std, c bundle.Change) {
+	fmt.Fprintf(s.out, "\n%s %s\n", c.Name, c.Kind)
+	for _, line := range c.Lines {
+		fmt.Fprintln(s.out, strings.Map(func(r rune) rune {
+			if r != '\t' && !unicode.IsPrint(r) {
+				return '\uFFFD'
+			}
+			return r
+		}, line))
+	}
+	if c.LinesMore > 0 {
+		fmt.Fprintf(s.out, "and %d lines more: see --json, or the bundles themselves\n", c.LinesMore)
+	}
+}
+
+// quoted shows a value, and that there is none.
+func quoted(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return strconv.Quote(s)
 }
 
 // standing is the state with what is urgent about it.
