@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
+	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
@@ -82,7 +84,7 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 			return nil, err
 		}
 		bar := newProgress(s.err, "replay "+string(l.Name()), r.To)
-		report, err := replay.Replay(ctx, l, compile, r, bar.at)
+		report, err := replay.Replay(ctx, l, compile, r, app.Parallel(runtime.NumCPU()), bar.at)
 		bar.end()
 		if err != nil {
 			return nil, fmt.Errorf("ledger %s: %w", l.Name(), err)

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/changes", scopeReview, s.listChanges},
 		{"POST /v1/changes", scopeReview, s.propose},
 		{"GET /v1/changes/{id}", scopeReview, s.showChange},
+		{"GET /v1/changes/{id}/backtest", scopeReview, s.backtest},
 		{"POST /v1/changes/{id}/reviews", scopePerson, s.review},
 		{"POST /v1/changes/{id}/activate", scopeReview, s.activateChange},
 		{"DELETE /v1/changes/{id}/activate", scopeReview, s.unschedule},

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
@@ -123,7 +124,7 @@ func (f *forger) replay() replay.Report {
 		f.t.Fatal(err)
 	}
 	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return f.engines.Engine(f.t.Context(), d) }
-	report, err := replay.Replay(f.t.Context(), f.Ledger, compile, replay.Range{To: head.Size}, func(int64) {})
+	report, err := replay.Replay(f.t.Context(), f.Ledger, compile, replay.Range{To: head.Size}, app.Parallel(2), func(int64) {})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // acmeWith is the tar of examples/acme with texts replaced, old and new by turns.
-func acmeWith(t *testing.T, file string, replace ...string) []byte {
+func acmeWith(t testing.TB, file string, replace ...string) []byte {
 	t.Helper()
 	files := fstest.MapFS{}
 	err := fs.WalkDir(os.DirFS("../../examples/acme"), ".", func(path string, d fs.DirEntry, err error) error {
