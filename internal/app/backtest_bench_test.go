@@ -49,7 +49,11 @@ func BenchmarkBacktest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer st.Close()
+	b.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	engines := live.NewEngines(st)
 	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(b.Context(), d) }
 	l := ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
