@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 
+	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/policy"
@@ -75,5 +77,5 @@ func (c changesBacktestCmd) backtest(ctx context.Context, s std, st *store.Store
 	compile := func(digest gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(ctx, digest) }
 	bar := newProgress(s.err, "backtest "+string(l.Name()), window.To)
 	defer bar.end()
-	return replay.Backtest(ctx, l, compile, window, engine, bar.at)
+	return replay.Backtest(ctx, l, compile, window, engine, app.Parallel(runtime.NumCPU()), bar.at)
 }

@@ -20,6 +20,7 @@ type bundleCmd struct {
 	Schema   bundleSchemaCmd   `cmd:"" help:"Print the generated Cedar schema."`
 	Digest   bundleDigestCmd   `cmd:"" help:"Print a bundle's digest, which is its version."`
 	Diff     bundleDiffCmd     `cmd:"" help:"Say what differs between two bundles."`
+	History  bundleHistoryCmd  `cmd:"" help:"Which bundle was in force when, and who stands behind it."`
 	Activate bundleActivateCmd `cmd:"" help:"Put the first bundle of an environment into force."`
 }
 

@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/writ-dev/writ/internal/bundle"
 )
@@ -36,9 +39,25 @@ type changeRow struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
 	} `json:"author"`
-	Tests    int    `json:"tests"`
-	ReviewBy string `json:"review_by"`
-	Reviews  []struct {
+	Commit    string `json:"commit"`
+	Branch    string `json:"branch"`
+	Tests     int    `json:"tests"`
+	ReviewBy  string `json:"review_by"`
+	Overdue   bool   `json:"overdue"`
+	Remedy    string `json:"remedy"`
+	Emergency *struct {
+		By struct {
+			ID string `json:"id"`
+		} `json:"by"`
+		Reason string `json:"reason"`
+	} `json:"emergency"`
+	Scheduled *struct {
+		By struct {
+			ID string `json:"id"`
+		} `json:"by"`
+		At string `json:"at"`
+	} `json:"scheduled"`
+	Reviews []struct {
 		Person string `json:"person"`
 		Review string `json:"review"`
 		At     string `json:"at"`
@@ -50,21 +69,77 @@ type changeRow struct {
 
 func (r changeRow) print(s std) error {
 	rows := [][]string{
-		{"change", r.ID}, {"state", r.State}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
+		{"change", r.ID}, {"state", r.standing()}, {"environment", r.Environment}, {"what", r.Description}, {"author", r.Author.Type + " " + r.Author.ID},
 		{"proposed", r.At}, {"from", r.Base}, {"to", r.Bundle}, {"tests", fmt.Sprintf("%d, all pass", r.Tests)},
+	}
+	if r.Commit != "" {
+		rows = append(rows, []string{"commit", strings.TrimSpace(r.Commit + " " + r.Branch)})
+	}
+	if r.Emergency != nil {
+		rows = append(rows, []string{"emergency", r.Emergency.Reason + ", by " + r.Emergency.By.ID})
+	}
+	if r.Scheduled != nil {
+		rows = append(rows, []string{"scheduled", "for " + r.Scheduled.At + ", by " + r.Scheduled.By.ID})
 	}
 	if r.ReviewBy != "" {
 		rows = append(rows, []string{"review owed by", r.ReviewBy})
 	}
+	if r.Remedy != "" {
+		rows = append(rows, []string{"remedy", r.Remedy})
+	}
 	for _, part := range r.parts() {
 		for _, c := range part.changes {
 			rows = append(rows, []string{part.name, describe(c)})
+			for _, m := range c.Moves {
+				rows = append(rows, []string{"", fmt.Sprintf("  %s: %s → %s", m.Field, quoted(m.From), quoted(m.To))})
+			}
 		}
 	}
 	for _, v := range r.Reviews {
 		rows = append(rows, []string{"review", v.Review + " by " + v.Person + " at " + v.At})
 	}
-	return table(s.out, append(rows, []string{"digest", r.Shown}))
+	if err := table(s.out, append(rows, []string{"digest", r.Shown})); err != nil {
+		return err
+	}
+	for _, c := range slices.Concat(r.Diff.Policies, r.Diff.Prompts) {
+		printLines(s, c)
+	}
+	return nil
+}
+
+// printLines prints what differs in a text, as diff -u does. Whoever wrote the text does not get to write to the terminal.
+func printLines(s std, c bundle.Change) {
+	fmt.Fprintf(s.out, "\n%s %s\n", c.Name, c.Kind)
+	for _, line := range c.Lines {
+		fmt.Fprintln(s.out, strings.Map(func(r rune) rune {
+			if r != '\t' && !unicode.IsPrint(r) {
+				return '\uFFFD'
+			}
+			return r
+		}, line))
+	}
+	if c.LinesMore > 0 {
+		fmt.Fprintf(s.out, "and %d lines more: see --json, or the bundles themselves\n", c.LinesMore)
+	}
+}
+
+// quoted shows a value, and that there is none.
+func quoted(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return strconv.Quote(s)
+}
+
+// standing is the state with what is urgent about it.
+func (r changeRow) standing() string {
+	switch {
+	case r.Overdue:
+		return r.State + " (overdue)"
+	case r.Remedy != "":
+		return r.State + " (in force)"
+	}
+	return r.State
 }
 
 type diffPart struct {
@@ -97,7 +172,7 @@ func describe(c bundle.Change) string {
 type changesListCmd struct {
 	asPerson
 	Environment string `help:"Environment." default:"prod" short:"e"`
-	State       string `help:"Only those in this state." enum:"proposed,approved,rejected,activated,review_owed,any" default:"any"`
+	State       string `help:"Only those in this state." enum:"proposed,approved,scheduled,rejected,activated,review_owed,any" default:"any"`
 	JSON        bool   `name:"json" help:"Print JSON."`
 }
 
@@ -127,7 +202,7 @@ func (c changesListCmd) Run(ctx context.Context, s std) error {
 	rows := [][]string{{"ID", "STATE", "AUTHOR", "REVIEWS", "WHAT"}}
 	for _, r := range page.Changes {
 		what, _, _ := strings.Cut(r.Description, "\n")
-		rows = append(rows, []string{r.ID, r.State, r.Author.Type, fmt.Sprint(len(r.Reviews)), what})
+		rows = append(rows, []string{r.ID, r.standing(), r.Author.Type, fmt.Sprint(len(r.Reviews)), what})
 	}
 	if len(rows) == 1 {
 		fmt.Fprintln(s.out, "None.")
@@ -259,17 +334,59 @@ func (c changeReview) review(ctx context.Context, s std, review string) error {
 
 type changesActivateCmd struct {
 	asPerson
-	ID string `arg:"" help:"The change."`
+	ID        string `arg:"" help:"The change."`
+	Emergency bool   `help:"Before it is approved. For people who review changes; say why with -m."`
+	Message   string `short:"m" help:"Why, with --emergency."`
+	At        string `help:"When, in UTC and within 30 days (2026-11-24T06:00:00Z). Without it, now."`
+	Cancel    bool   `help:"Take back that it is to come into force at a time."`
 }
 
-// Help gives an example.
+// Help gives examples.
 func (changesActivateCmd) Help() string {
-	return "Example:\n  writ changes activate chg_000000000jd2d69vktekatahg8"
+	return `Examples:
+  writ changes activate chg_000000000jd2d69vktekatahg8
+  writ changes activate chg_000000000jd2d69vktekatahg8 --at 2026-11-24T06:00:00Z
+  writ changes activate chg_000000000jd2d69vktekatahg8 --cancel
+  WRIT_PERSON_TOKEN=… writ changes activate chg_000000000jd2d69vktekatahg8 --emergency -m "refunds go to the wrong account"
+
+With --emergency a change of somebody else counts as reviewed by you; your own has to be reviewed by somebody else within two
+working days, and is listed as review_owed until then.`
 }
 
 // Run activates.
 func (c changesActivateCmd) Run(ctx context.Context, s std) error {
-	return c.force(ctx, s, "/v1/changes/"+url.PathEscape(c.ID)+"/activate", nil)
+	path := "/v1/changes/" + url.PathEscape(c.ID) + "/activate"
+	switch {
+	case c.Message != "" && !c.Emergency:
+		return errors.New("-m goes with --emergency")
+	case c.Cancel:
+		return c.schedule(ctx, s, http.MethodDelete, path, nil)
+	case c.At != "":
+		return c.schedule(ctx, s, http.MethodPost, path, map[string]any{"at": c.At, "emergency": c.Emergency})
+	case !c.Emergency:
+		return c.force(ctx, s, path, nil)
+	}
+	body, err := json.Marshal(map[string]any{"emergency": true, "reason": c.Message})
+	if err != nil {
+		return err
+	}
+	return c.force(ctx, s, path, body)
+}
+
+// schedule changes when a change is to come into force, and shows it.
+func (p asPerson) schedule(ctx context.Context, s std, method, path string, fields map[string]any) error {
+	var body []byte
+	if fields != nil {
+		var err error
+		if body, err = json.Marshal(fields); err != nil {
+			return err
+		}
+	}
+	var r changeRow
+	if _, err := p.ask(ctx, p.reader(), method, path, nil, "application/json", body, &r); err != nil {
+		return err
+	}
+	return r.print(s)
 }
 
 type changesRollbackCmd struct {
@@ -280,7 +397,7 @@ type changesRollbackCmd struct {
 
 // Help gives an example.
 func (changesRollbackCmd) Help() string {
-	return `Somebody else has to review it within two days; until then it is listed as review_owed.
+	return `Somebody else has to review it within two working days; until then it is listed as review_owed.
 
 Example:
   WRIT_PERSON_TOKEN=… writ changes rollback -e prod -m "refunds are stuck"`
@@ -304,10 +421,14 @@ func (p asPerson) force(ctx context.Context, s std, path string, body []byte) er
 			Ledger string `json:"ledger"`
 			Index  int64  `json:"index"`
 		} `json:"receipt"`
+		ReviewBy string `json:"review_by"`
 	}
 	if _, err := p.ask(ctx, p.reader(), http.MethodPost, path, nil, "application/json", body, &done); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)
-	return err
+	fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)
+	if done.ReviewBy != "" {
+		fmt.Fprintf(s.out, "somebody else has to review it by %s\n", done.ReviewBy)
+	}
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 type cli struct {
 	Serve     serveCmd     `cmd:"" help:"Run the server."`
 	Demo      demoCmd      `cmd:"" help:"Start a server in a fresh directory, run scripted agents against it, verify and replay."`
-	Bundle    bundleCmd    `cmd:"" help:"Check, test, digest, diff and activate a bundle."`
+	Bundle    bundleCmd    `cmd:"" help:"Check, test, digest, diff and activate a bundle; which one was in force when."`
 	Key       keyCmd       `cmd:"" help:"Issue, list and revoke the keys of agents."`
 	Decide    decideCmd    `cmd:"" help:"Ask for the decision on one call."`
 	Decisions decisionsCmd `cmd:"" help:"Find recorded decisions, or show one with its proof."`

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
+	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
@@ -36,7 +38,8 @@ func (replayCmd) Help() string {
   writ replay -l prod --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z
   writ replay --database postgres://writ@db/writ --json
 
-Control state and sessions are rebuilt from the entries alone; then every decision of the range is judged afresh.
+Control state and sessions are rebuilt from the entries alone; then every decision of the range is judged afresh, and every bundle
+that came into force is held against the proposal and the reviews before it.
 Exit status: 0 all came out the same, 1 at least one did not, 2 it could not be done.`
 }
 
@@ -81,7 +84,7 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 			return nil, err
 		}
 		bar := newProgress(s.err, "replay "+string(l.Name()), r.To)
-		report, err := replay.Replay(ctx, l, compile, r, bar.at)
+		report, err := replay.Replay(ctx, l, compile, r, app.Parallel(runtime.NumCPU()), bar.at)
 		bar.end()
 		if err != nil {
 			return nil, fmt.Errorf("ledger %s: %w", l.Name(), err)
@@ -118,8 +121,8 @@ func indexAt(ctx context.Context, st *store.Store, l *ledger.Ledger, text string
 
 func printReplays(s std, reports []replay.Report) {
 	for _, r := range reports {
-		fmt.Fprintf(s.out, "ledger %s: %d entries, %d decisions judged again: %d the same, %d different, %d not re-performable (erased under retention)\n",
-			r.Ledger, r.Entries, r.Decisions, r.Same, r.Different, r.Erased)
+		fmt.Fprintf(s.out, "ledger %s: %d entries, %d decisions judged again: %d the same, %d different, %d not re-performable (erased under retention); %d activations held against their reviews\n",
+			r.Ledger, r.Entries, r.Decisions, r.Same, r.Different, r.Erased, r.Activations)
 		for _, d := range r.Differences {
 			fmt.Fprintf(s.out, "  %s (entry %d): %s\n", d.ID, d.Index, d.What)
 		}

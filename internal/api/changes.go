@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/url"
+	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
@@ -21,10 +22,22 @@ type changeWire struct {
 	Base        gov.BundleDigest `json:"base"`
 	Description string           `json:"description"`
 	Author      canon.Actor      `json:"author"`
+	Commit      string           `json:"commit,omitempty"`
+	Branch      string           `json:"branch,omitempty"`
 	Tests       int              `json:"tests"` // of the bundle's own, which pass
 	Rollback    bool             `json:"rollback"`
+	Emergency   *emergencyWire   `json:"emergency,omitempty"`
+	Scheduled   *change.Schedule `json:"scheduled,omitempty"` // with scheduled
 	ReviewBy    string           `json:"review_by,omitempty"` // with review_owed
+	Overdue     bool             `json:"overdue,omitzero"`    // with review_owed: review_by is over
+	Remedy      string           `json:"remedy,omitempty"`    // of what is in force and should not be
 	Reviews     []change.Review  `json:"reviews"`
+}
+
+// emergencyWire says who put a change into force before it was approved, and why.
+type emergencyWire struct {
+	By     canon.Actor `json:"by"`
+	Reason string      `json:"reason"`
 }
 
 // changeChainWire is what a person reads before a review.
@@ -35,13 +48,22 @@ type changeChainWire struct {
 	Diff  bundle.Diff `json:"diff"`
 }
 
-func changeOf(env *live.Environment, p change.Proposal) changeWire {
+// remedyRejected is shown with a change that is in force though the review it owed was a denial.
+const remedyRejected = "the bundle is in force and its review was denied: roll back (writ changes rollback)"
+
+func (s *Server) changeOf(env *live.Environment, p change.Proposal) changeWire {
 	w := changeWire{
-		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author,
-		Tests: p.Tests, Rollback: p.Rollback, Reviews: p.Reviews,
+		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author, Commit: p.Commit, Branch: p.Branch,
+		Tests: p.Tests, Rollback: p.Rollback, Scheduled: p.Schedule, Reviews: p.Reviews,
 	}
-	if due := p.Due(); !due.IsZero() {
-		w.ReviewBy = due.UTC().Format(canon.TimeLayout)
+	if e := p.Emergency; e != nil {
+		w.Emergency = &emergencyWire{e.By, e.Reason}
+	}
+	if due := p.ReviewBy(); !due.IsZero() {
+		w.ReviewBy, w.Overdue = due.UTC().Format(canon.TimeLayout), !s.Now().Before(due)
+	}
+	if p.Denied() && env.Control().Bundle() == p.Bundle {
+		w.Remedy = remedyRejected
 	}
 	return w
 }
@@ -55,7 +77,7 @@ type changePage struct {
 func (s *Server) listChanges(ctx context.Context, r *request) (any, error) {
 	params := r.URL.Query()
 	q := pageQuery{below: math.MaxInt64, limit: limitDefault}
-	if err := q.read(params, func(in string) bool { return gov.ChangeState(in).Valid() }, "proposed, approved, rejected, activated or review_owed"); err != nil {
+	if err := q.read(params, func(in string) bool { return gov.ChangeState(in).Valid() }, "proposed, approved, scheduled, rejected, activated or review_owed"); err != nil {
 		return nil, err
 	}
 	env, err := s.environment(r, q.environment)
@@ -68,7 +90,7 @@ func (s *Server) listChanges(ctx context.Context, r *request) (any, error) {
 	}
 	out := changePage{Environment: env.Ledger.Name(), Changes: []changeWire{}}
 	for _, p := range found {
-		out.Changes = append(out.Changes, changeOf(env, p))
+		out.Changes = append(out.Changes, s.changeOf(env, p))
 	}
 	if len(found) == q.limit {
 		out.NextCursor = cursorOf(found[len(found)-1].Opened())
@@ -154,7 +176,7 @@ func (s *Server) changeChain(ctx context.Context, env *live.Environment, p chang
 		return nil, err
 	}
 	return changeChainWire{
-		changeWire: changeOf(env, p), Shown: item.Receipt().LeafHash, At: item.At, Diff: bundle.Compare(before.Bundle(), after.Bundle()),
+		changeWire: s.changeOf(env, p), Shown: item.Receipt().LeafHash, At: item.At, Diff: bundle.Compare(before.Bundle(), after.Bundle()),
 	}, nil
 }
 
@@ -200,15 +222,72 @@ func (s *Server) review(ctx context.Context, r *request) (any, error) {
 }
 
 func (s *Server) activateChange(ctx context.Context, r *request) (any, error) {
+	asked, err := readActivate(r.body)
+	if err != nil {
+		return nil, err
+	}
 	env, p, err := s.changeByID(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	done, err := s.Change.Activate(ctx, r.caller, env, p.ID())
+	if !asked.at.IsZero() {
+		return s.changed(ctx, env)(s.Change.Schedule(ctx, r.caller, env, p.ID(), asked.at))
+	}
+	var done change.Activated
+	if asked.emergency {
+		done, err = s.Change.Hurry(ctx, r.caller, env, p.ID(), asked.reason)
+	} else {
+		done, err = s.Change.Activate(ctx, r.caller, env, p.ID())
+	}
 	if err != nil {
 		return nil, err
 	}
 	return activationOf(env.Ledger.Name(), done), nil
+}
+
+// changed answers with a change that somebody changed.
+func (s *Server) changed(ctx context.Context, env *live.Environment) func(change.Proposal, error) (any, error) {
+	return func(p change.Proposal, err error) (any, error) {
+		if err != nil {
+			return nil, err
+		}
+		return s.changeChain(ctx, env, p)
+	}
+}
+
+func (s *Server) unschedule(ctx context.Context, r *request) (any, error) {
+	env, p, err := s.changeByID(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return s.changed(ctx, env)(s.Change.Unschedule(ctx, r.caller, env, p.ID()))
+}
+
+// activateAsked is how a change is to be put into force. No body: at once, as approved.
+type activateAsked struct {
+	emergency bool
+	reason    string
+	at        time.Time // zero: at once
+}
+
+func readActivate(body []byte) (activateAsked, error) {
+	var a activateAsked
+	if len(body) == 0 {
+		return a, nil
+	}
+	f, err := readFields(body)
+	if err != nil {
+		return a, err
+	}
+	a.emergency, a.reason = f.flag("emergency"), f.text("reason", textBytesMax)
+	a.at = f.time("at")
+	if a.reason != "" && !a.emergency {
+		f.fail("reason", "is given with emergency")
+	}
+	if a.emergency && !a.at.IsZero() {
+		f.fail("at", "is not given with emergency, which is at once")
+	}
+	return a, f.done()
 }
 
 func (s *Server) rollback(ctx context.Context, r *request) (any, error) {

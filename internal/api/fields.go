@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -114,6 +115,32 @@ func (f *fields) object(name string) (*fields, bool) {
 		return nil, false
 	}
 	return &fields{m: m, at: f.at + "/" + escapePointer(name)}, true
+}
+
+// flag reads a truth value that may be absent, which is false.
+func (f *fields) flag(name string) bool {
+	v, ok := f.take(name)
+	if !ok {
+		return false
+	}
+	b, ok := v.(bool)
+	if !ok {
+		f.fail(name, "must be true or false")
+	}
+	return b
+}
+
+// time reads a time in UTC that may be absent, which is zero.
+func (f *fields) time(name string) time.Time {
+	s := f.text(name, textBytesMax)
+	if _, ok := f.m[name]; !ok || f.err != nil {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if _, offset := at.Zone(); err != nil || offset != 0 || at.IsZero() {
+		f.fail(name, "must be a time in UTC such as 2026-11-24T06:00:00Z")
+	}
+	return at
 }
 
 // integer reads a whole number from 0 that may be absent.

@@ -117,8 +117,10 @@ type activationWire struct {
 	Environment gov.Environment  `json:"environment"`
 	Bundle      gov.BundleDigest `json:"bundle"`
 	Previous    gov.BundleDigest `json:"previous,omitempty"`
-	How         string           `json:"how"`
+	How         canon.How        `json:"how"`
 	Change      gov.EntryID      `json:"change,omitempty"`
+	State       gov.ChangeState  `json:"state,omitempty"`     // of the change, with rollback and emergency
+	ReviewBy    string           `json:"review_by,omitempty"` // with review_owed
 	Receipt     gov.Receipt      `json:"receipt"`
 	At          string           `json:"at"`
 }
@@ -144,6 +146,7 @@ func (s *Server) activateBundle(ctx context.Context, r *request) (any, error) {
 func activationOf(name gov.Environment, done change.Activated) activationWire {
 	return activationWire{
 		ID: done.ID, Environment: name, Bundle: done.Bundle, Previous: done.Previous, How: done.How, Change: done.Change,
+		State: done.State, ReviewBy: done.ReviewBy,
 		Receipt: done.Receipt.Receipt, At: done.At.Format(canon.TimeLayout),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -24,6 +25,7 @@ import (
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/people"
+	"github.com/writ-dev/writ/internal/replay"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -45,8 +47,11 @@ type Server struct {
 	PrivateLedger bool                                // the ledger's read API asks for a credential
 	NetworkRef    func(address string) string         // opaque reference of a network address
 	Now           func() time.Time
+	Each          replay.Each     // how a backtest shares its work
+	Closing       <-chan struct{} // closed when the server stops: a backtest lets go
 
-	buffers sync.Pool
+	buffers     sync.Pool
+	backtesting atomic.Bool
 }
 
 const (
@@ -182,6 +187,13 @@ func (s *Server) write(w http.ResponseWriter, r *request, rt route, answer any, 
 	if err != nil {
 		return s.writeProblem(w, r, rt, err)
 	}
+	if lines, ok := answer.(stream); ok {
+		began, err := lines(w)
+		if err != nil && !began {
+			return s.writeProblem(w, r, rt, err)
+		}
+		return wrote(err)
+	}
 	if b, ok := answer.(raw); ok {
 		w.Header().Set("Content-Type", b.contentType)
 		w.Header().Set("Cache-Control", b.cache)
@@ -220,7 +232,8 @@ type problem struct {
 	Path   string   `json:"path,omitempty"`
 }
 
-func (s *Server) writeProblem(w http.ResponseWriter, r *request, rt route, err error) int {
+// problemOf says of an error what a caller may know.
+func problemOf(err error) problem {
 	code := gov.CodeOf(err)
 	p := problem{Type: "about:blank", Status: statusOf(code), Code: code}
 	p.Title = http.StatusText(p.Status)
@@ -228,7 +241,12 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *request, rt route, err e
 	if errors.As(err, &known) {
 		p.Detail, p.Path = known.Detail, known.Path
 	}
-	s.Refusals.count(s.refusedCaller(r), s.ledgerOf(r), code, rt.pattern, s.Now())
+	return p
+}
+
+func (s *Server) writeProblem(w http.ResponseWriter, r *request, rt route, err error) int {
+	p := problemOf(err)
+	s.Refusals.count(s.refusedCaller(r), s.ledgerOf(r), p.Code, rt.pattern, s.Now())
 	data, err := jsonv2.Marshal(p)
 	if err != nil {
 		panic("api: a problem is not JSON: " + err.Error())

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -192,6 +193,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,
 		Discover: a.discover, Ready: a.ready, PrivateLedger: a.config.PrivateLedger, NetworkRef: a.networkRef, Now: a.config.Now,
+		Each: Parallel(max(1, runtime.NumCPU()/2)), Closing: a.closing, // half of the machine stays with the decisions
 	}
 	pages := &console.Server{
 		API: door.Direct(), People: a.people, Identity: ids, Environments: a.environments, NetworkRef: a.networkRef, Now: a.config.Now, Log: a.config.Log,

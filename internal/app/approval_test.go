@@ -127,7 +127,7 @@ func replays(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := replay.Replay(t.Context(), l, compile, replay.Range{To: head.Size}, func(int64) {})
+	report, err := replay.Replay(t.Context(), l, compile, replay.Range{To: head.Size}, app.Parallel(2), func(int64) {})
 	if err != nil || report.Decisions == 0 || report.Same != report.Decisions || report.Different != 0 {
 		t.Errorf("replay: %+v, %v", report, err)
 	}

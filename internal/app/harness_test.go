@@ -31,7 +31,10 @@ var databases storetest.Databases
 func TestMain(m *testing.M) { os.Exit(storetest.Main(m, &databases)) }
 
 // contract checks exchanges against api/openapi.yaml.
-type contract struct{ router routers.Router }
+type contract struct {
+	router routers.Router
+	line   *openapi3.Schema // of a backtest
+}
 
 var loadContract = sync.OnceValues(func() (*contract, error) {
 	doc, err := openapi3.NewLoader().LoadFromFile("../../api/openapi.yaml")
@@ -43,7 +46,7 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 	}
 	doc.Servers = nil
 	router, err := gorillamux.NewRouter(doc)
-	return &contract{router}, err
+	return &contract{router, doc.Components.Schemas["BacktestLine"].Value}, err
 })
 
 // exchange is a request with its answer.
@@ -154,15 +157,34 @@ func checkContract(req *http.Request, resp *http.Response, body []byte, e exchan
 	}
 	out := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: in, Status: e.status, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(e.body)),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: !strings.Contains(e.kind, "json")},
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: !strings.Contains(e.kind, "json") || e.kind == linesType},
 	}
 	if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 		return fmt.Errorf("answered against the contract: %w (body %s)", err, e.body)
 	}
+	if e.kind == linesType {
+		return c.checkLines(e.body)
+	}
 	return nil
 }
 
-const jsonType = "application/json"
+func (c *contract) checkLines(body []byte) error {
+	for line := range bytes.Lines(body) {
+		var value any
+		if err := json.Unmarshal(line, &value); err != nil {
+			return fmt.Errorf("line %q: %w", line, err)
+		}
+		if err := c.line.VisitJSON(value); err != nil {
+			return fmt.Errorf("line %s against the contract: %w", line, err)
+		}
+	}
+	return nil
+}
+
+const (
+	jsonType  = "application/json"
+	linesType = "application/x-ndjson"
+)
 
 func (n *node) post(path, token, body string) exchange {
 	n.t.Helper()

@@ -15,6 +15,7 @@ const (
 	signEvery      = time.Second
 	closeEvery     = time.Second
 	tellEvery      = time.Second
+	activateEvery  = time.Second
 	indexEvery     = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
 	indexBusyEvery = time.Second
@@ -55,6 +56,9 @@ func (a *App) run(l *ledger.Ledger) {
 		return every(ctx, closeEvery, func() error { return a.logged("close approvals", name, a.closeApprovals(ctx, l.Name())) })
 	})
 	a.goAlone("deliver notifications "+name, func(ctx context.Context) error { return a.deliver(ctx, l.Name()) })
+	a.goAlone("activate changes "+name, func(ctx context.Context) error {
+		return every(ctx, activateEvery, func() error { return a.logged("activate changes", name, a.activateDue(ctx, l.Name())) })
+	})
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
 	})
@@ -106,6 +110,16 @@ func (a *App) deliver(ctx context.Context, name gov.Environment) error {
 		}
 		return a.logged("deliver notifications", string(name), a.outbox.Deliver(ctx, env))
 	})
+}
+
+// activateDue puts into force what was scheduled for a time that has come.
+func (a *App) activateDue(ctx context.Context, name gov.Environment) error {
+	env, ok := a.environments.Environment(name)
+	if !ok {
+		return nil // it is being opened
+	}
+	_, err := a.change.ActivateDue(ctx, env)
+	return err
 }
 
 // every calls fn at an interval until ctx ends or fn errs.

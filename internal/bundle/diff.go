@@ -44,6 +44,9 @@ type Change struct {
 	Fields      []string       `json:"fields,omitempty"`       // of a changed thing: which, sorted
 	ToolsGained []gov.ToolName `json:"tools_gained,omitempty"` // of an agent; sorted
 	ToolsLost   []gov.ToolName `json:"tools_lost,omitempty"`
+	Moves       []Move         `json:"moves,omitempty"`      // of a changed thing: the fields that can be read on one line
+	Lines       []string       `json:"lines,omitempty"`      // of a prompt or a policy file: a unified diff
+	LinesMore   int            `json:"lines_more,omitempty"` // of the diff, that are left out
 }
 
 // Compare gives the diff from one bundle to another; either may be nil, which is the empty bundle.
@@ -64,6 +67,12 @@ func Compare(before, after *Bundle) Diff {
 		c := &d.Agents[i]
 		had, has := toolsOf(before, c.Name), toolsOf(after, c.Name)
 		c.ToolsGained, c.ToolsLost = without(has, had), without(had, has)
+	}
+	for _, list := range [][]Change{d.Policies, d.Prompts} {
+		for i := range list {
+			c := &list[i]
+			c.Lines, c.LinesMore = lineDiff(before.Files[c.Name], after.Files[c.Name])
+		}
 	}
 	return d
 }
@@ -89,15 +98,34 @@ func settingsChanges(before, after *Bundle) []Change {
 	out := changes(before.Groups, after.Groups, func(g Group) string { return "groups." + string(g.ID) })
 	out = append(out, changes(before.Channels, after.Channels, func(c Channel) string { return "notify." + string(c.ID) })...)
 	if !slices.Equal(before.Approvers, after.Approvers) {
-		out = append(out, Change{Name: "change_approvers", Kind: ChangeChanged})
+		out = append(out, Change{Name: "change_approvers", Kind: ChangeChanged, Moves: moves(approvers{before.Approvers}, approvers{after.Approvers})})
 	}
 	if !reflect.DeepEqual(before.Roles, after.Roles) {
-		out = append(out, Change{Name: "roles", Kind: ChangeChanged})
+		out = append(out, Change{Name: "roles", Kind: ChangeChanged, Moves: roleMoves(before.Roles, after.Roles)})
 	}
 	if before.Retention != after.Retention {
-		out = append(out, Change{Name: "retention", Kind: ChangeChanged})
+		out = append(out, Change{Name: "retention", Kind: ChangeChanged, Moves: moves(before.Retention, after.Retention)})
 	}
 	slices.SortFunc(out, func(a, b Change) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// approvers is change_approvers as a thing with a field.
+type approvers struct{ Groups []gov.GroupID }
+
+// roleMoves gives the roles of each group that has others now.
+func roleMoves(before, after map[gov.GroupID][]gov.Role) []Move {
+	groups := slices.Collect(maps.Keys(before))
+	groups = slices.AppendSeq(groups, maps.Keys(after))
+	slices.Sort(groups)
+	var out []Move
+	for _, g := range slices.Compact(groups) {
+		if !slices.Equal(before[g], after[g]) {
+			from, _ := readable(reflect.ValueOf(before[g]))
+			to, _ := readable(reflect.ValueOf(after[g]))
+			out = append(out, Move{string(g), from, to})
+		}
+	}
 	return out
 }
 
@@ -132,6 +160,7 @@ func changes[T any](before, after []T, name func(T) string) []Change {
 			if len(change.Fields) == 0 {
 				continue
 			}
+			change.Moves = moves(*c.before, *c.after)
 		}
 		out = append(out, change)
 	}
@@ -181,7 +210,7 @@ func differing[T any](before, after T) []string {
 	var out []string
 	for i := range a.NumField() {
 		name := a.Type().Field(i).Name
-		if name != "File" && name != "Line" && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+		if !where(name) && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
 			out = append(out, snake(name))
 		}
 	}

@@ -25,26 +25,34 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 	replace("agents.yaml", "[zendesk/read, stripe/refund]", "[zendesk/read, mail/send]")
 	replace("tools.yaml", "maximum: 500", "maximum: 900")
 	replace("tools.yaml", "  zendesk/read:", "  mail/send: {description: Send., categories: [external_communication], input_schema: {type: object}}\n  zendesk/read:")
+	replace("agents.yaml", "owner: ana", "owner: omar")
+	replace("agents.yaml", "risk_tier: high", "risk_tier: low")
+	replace("writ.yaml", "roles: {author: [leads, desk], auditor: [leads]}", "roles: {author: [leads], auditor: [leads, desk]}")
 	replace("limits.yaml", "usd: 12.5", "usd: 13")
 	replace("tests/support.yaml", "a person asks", "somebody asks")
 	delete(files, "prompts/support.md")
 	replace("agents.yaml", "    prompt: prompts/support.md\n", "")
 	files["policies/new.cedar"] = files["policies/all.cedar"]
 	want := Diff{
-		Environments: []Change{{Name: "staging", Kind: ChangeChanged, Fields: []string{"mode"}}},
+		Environments: []Change{{Name: "staging", Kind: ChangeChanged, Fields: []string{"mode"}, Moves: []Move{{"mode", "observe", "enforce"}}}},
 		Settings: []Change{
-			{Name: "change_approvers", Kind: ChangeChanged}, {Name: "groups.desk", Kind: ChangeChanged, Fields: []string{"description"}},
-			{Name: "notify.leads-mail", Kind: ChangeChanged, Fields: []string{"events"}}, {Name: "retention", Kind: ChangeChanged},
+			{Name: "change_approvers", Kind: ChangeChanged, Moves: []Move{{"groups", "leads", "desk"}}},
+			{Name: "groups.desk", Kind: ChangeChanged, Fields: []string{"description"}, Moves: []Move{{"description", "Support.", "The desk."}}},
+			{Name: "notify.leads-mail", Kind: ChangeChanged, Fields: []string{"events"}, Moves: []Move{{"events", "approval_requested, review_owed", "approval_requested"}}},
+			{Name: "retention", Kind: ChangeChanged, Moves: []Move{{"days", "455", "365"}}},
+			{Name: "roles", Kind: ChangeChanged, Moves: []Move{{"desk", "author", "auditor"}}},
 		},
 		Agents: []Change{{
-			Name: "support-bot", Kind: ChangeChanged, Fields: []string{"prompt", "tools"}, ToolsGained: []gov.ToolName{"mail/send"},
-			ToolsLost: []gov.ToolName{"stripe/refund"},
+			Name: "support-bot", Kind: ChangeChanged, Fields: []string{"owner", "prompt", "risk_tier", "tools"}, ToolsGained: []gov.ToolName{"mail/send"},
+			ToolsLost: []gov.ToolName{"stripe/refund"}, Moves: []Move{{"owner", "ana", "omar"}, {"prompt", "prompts/support.md", ""}, {"risk_tier", "high", "low"}},
 		}},
-		Tools:    []Change{{Name: "mail/send", Kind: ChangeAdded}, {Name: "stripe/refund", Kind: ChangeChanged, Fields: []string{"input_schema"}}},
-		Policies: []Change{{Name: "policies/new.cedar", Kind: ChangeAdded}},
-		Limits:   []Change{{Name: "budget", Kind: ChangeChanged, Fields: []string{"micro_usd"}}},
-		Prompts:  []Change{{Name: "prompts/support.md", Kind: ChangeRemoved}},
-		Tests:    []Change{{Name: "a person asks", Kind: ChangeRemoved}, {Name: "somebody asks", Kind: ChangeAdded}},
+		Tools: []Change{{Name: "mail/send", Kind: ChangeAdded}, {Name: "stripe/refund", Kind: ChangeChanged, Fields: []string{"input_schema"}}},
+		Policies: []Change{{
+			Name: "policies/new.cedar", Kind: ChangeAdded, Lines: []string{"@@ -0,0 +1,1 @@", "+permit (principal, action, resource);"},
+		}},
+		Limits:  []Change{{Name: "budget", Kind: ChangeChanged, Fields: []string{"micro_usd"}, Moves: []Move{{"micro_usd", "12500000", "13000000"}}}},
+		Prompts: []Change{{Name: "prompts/support.md", Kind: ChangeRemoved, Lines: []string{"@@ -1,1 +0,0 @@", "-Be kind."}}},
+		Tests:   []Change{{Name: "a person asks", Kind: ChangeRemoved}, {Name: "somebody asks", Kind: ChangeAdded}},
 		Files: []Change{
 			{Name: "agents.yaml", Kind: ChangeChanged}, {Name: "limits.yaml", Kind: ChangeChanged}, {Name: "policies/new.cedar", Kind: ChangeAdded},
 			{Name: "prompts/support.md", Kind: ChangeRemoved}, {Name: "tests/support.yaml", Kind: ChangeChanged}, {Name: "tools.yaml", Kind: ChangeChanged},

@@ -22,8 +22,12 @@ func bodies() map[canon.Kind]any {
 	n, cost := int64(12), int64(12300)
 	commitments := map[canon.Group]canon.Commitment{canon.GroupPrincipal: canon.Commitment(strings.Repeat("ab", 32))}
 	return map[canon.Kind]any{
-		canon.KindLedgerOpened:    canon.LedgerOpened{Origin: "example.com/prod", PublicKey: "example.com/prod+00000000+AAAA", Version: "v1"},
-		canon.KindBundleActivated: canon.BundleActivated{Bundle: "sha256:aa", Previous: "sha256:bb", How: "bootstrap", Change: "chg_x", Reason: "too strict", Commit: "c0ffee", Branch: "main"},
+		canon.KindLedgerOpened: canon.LedgerOpened{Origin: "example.com/prod", PublicKey: "example.com/prod+00000000+AAAA", Version: "v1"},
+		canon.KindBundleActivated: canon.BundleActivated{
+			Bundle: "sha256:aa", Previous: "sha256:bb", How: canon.HowEmergency, Change: "chg_x", Reason: "too strict", Commit: "c0ffee", Branch: "main",
+			State: gov.ChangeReviewOwed, ReviewBy: "2026-11-25T14:00:00.000000Z",
+			SignIn: &canon.SignIn{Groups: []gov.GroupID{"leads"}, Issuer: "https://idp.example.com", AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd"}, Level: "2"},
+		},
 		canon.KindCredentialIssued: canon.CredentialIssued{
 			Credential: "k1", Role: "agent", Agent: "bot", Principal: canon.PrincipalRule{Rule: "fixed", Type: gov.PrincipalUser, ID: "p_x"},
 			SecretHash: strings.Repeat("00", 32), ExpiresAt: "2027-01-01T00:00:00.000000Z", Note: "for <canary> & co", Commitments: commitments,
@@ -66,6 +70,7 @@ func bodies() map[canon.Kind]any {
 			Entry: "dec_x", Event: gov.EventApprovalRequested, Channel: "finance-chat", Type: gov.ChannelSlack, Status: gov.DeliveryFailed,
 			Attempt: 2, Code: 503, Refused: 1, Cause: gov.UnsentRefused,
 		},
+		canon.KindChangeScheduled: canon.ChangeScheduled{Change: "chg_x", State: gov.ChangeScheduled, At: "2026-11-24T06:00:00.000000Z", Reason: "another base"},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }

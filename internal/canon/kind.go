@@ -27,6 +27,7 @@ const (
 	KindApprovalExpired   Kind = "approval_expired"
 	KindChangeProposed    Kind = "change_proposed"
 	KindChangeReviewed    Kind = "change_reviewed"
+	KindChangeScheduled   Kind = "change_scheduled"
 	KindPersonInvited     Kind = "person_invited"
 	KindPersonRemoved     Kind = "person_removed"
 	KindPasskeyEnrolled   Kind = "passkey_enrolled"
@@ -40,8 +41,8 @@ func Kinds() []Kind {
 	return []Kind{
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
-		KindChangeProposed, KindChangeReviewed, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled, KindSignedIn,
-		KindSessionEnded, KindNotification,
+		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
+		KindSignedIn, KindSessionEnded, KindNotification,
 	}
 }
 
@@ -105,6 +106,8 @@ func (k Kind) newBody() (any, error) {
 		return new(ChangeProposed), nil
 	case KindChangeReviewed:
 		return new(ChangeReviewed), nil
+	case KindChangeScheduled:
+		return new(ChangeScheduled), nil
 	case KindPersonInvited:
 		return new(PersonInvited), nil
 	case KindPersonRemoved:
@@ -139,15 +142,38 @@ type LedgerOpened struct {
 	Version   string `json:"version"`    // of Writ
 }
 
+// How a bundle came into force.
+type How string
+
+// The ways.
+const (
+	HowBootstrap How = "bootstrap" // the first one, by an administrator, without review
+	HowReviewed  How = "reviewed"  // somebody else than its author had reviewed it
+	HowRollback  How = "rollback"  // the one before it, by one person; review follows
+	HowEmergency How = "emergency" // proposed, and put into force by one who reviews changes; by its own author: review follows
+)
+
 // BundleActivated says which bundle holds from the next index on.
 type BundleActivated struct {
 	Bundle   gov.BundleDigest `json:"bundle"`
 	Previous gov.BundleDigest `json:"previous,omitempty"`
-	How      string           `json:"how"`              // bootstrap: the first one, by an administrator, without review; reviewed; rollback: review follows
-	Change   gov.EntryID      `json:"change,omitempty"` // with reviewed: the proposal
-	Reason   string           `json:"reason,omitempty"` // with rollback
+	How      How              `json:"how"`
+	Change   gov.EntryID      `json:"change,omitempty"` // with reviewed and emergency: the proposal
+	Reason   string           `json:"reason,omitempty"` // with rollback and emergency
 	Commit   string           `json:"commit,omitempty"`
 	Branch   string           `json:"branch,omitempty"`
+	State    gov.ChangeState  `json:"state,omitempty"`     // with rollback and emergency: review_owed, or activated
+	ReviewBy string           `json:"review_by,omitempty"` // TimeLayout; with review_owed
+	SignIn   *SignIn          `json:"sign_in,omitempty"`   // with rollback and emergency: of the person who did it
+}
+
+// SignIn is how a person was known to be one who reviews changes.
+type SignIn struct {
+	Groups   []gov.GroupID `json:"groups"`    // of those that review changes, the ones the person is in; sorted
+	Issuer   string        `json:"issuer"`    // who authenticated the person
+	AuthTime string        `json:"auth_time"` // TimeLayout; when
+	Methods  []string      `json:"amr,omitempty"`
+	Level    string        `json:"acr,omitempty"`
 }
 
 // CredentialIssued says who may present which secret, of which the entry has the SHA-256 (secrets are 256 random bits).
@@ -343,6 +369,15 @@ type Notification struct {
 	Code    int               `json:"code,omitzero"`    // of HTTP or SMTP, if somebody answered
 	Refused int               `json:"refused,omitzero"` // how many addresses of the channel the mail server did not take
 	Cause   gov.UnsentKind    `json:"cause,omitempty"`  // of a failure
+}
+
+// ChangeScheduled says when an approved change is to come into force, or that it no longer is to. The actor is who wants that, or
+// Writ itself when the time had come and the change could not come into force.
+type ChangeScheduled struct {
+	Change gov.EntryID     `json:"change"`
+	State  gov.ChangeState `json:"state"`            // scheduled, or approved again
+	At     string          `json:"at,omitempty"`     // TimeLayout; with scheduled
+	Reason string          `json:"reason,omitempty"` // why it did not come into force
 }
 
 // Usage is what a model consumed for a call.

@@ -2,7 +2,8 @@
 // every change is an entry of the ledger it concerns, with its actor, and begins an epoch there.
 //
 // The first bundle of an environment is put into force by an administrator. It is replaced by a proposal that somebody else
-// reviewed under the rule that held before, or, at once, by the one before it, which is reviewed after.
+// reviewed under the rule that held before. In an emergency one person who reviews changes replaces it at once, by a proposal or by
+// the bundle before it, and somebody else reviews that after.
 package change
 
 import (
@@ -58,9 +59,6 @@ type Activated struct {
 	ledger.Receipt
 }
 
-// howBootstrap marks the one activation that nobody reviewed.
-const howBootstrap = "bootstrap"
-
 // Bootstrap activates the first bundle of an environment. The bundle must define the environment and pass its own tests.
 func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name gov.Environment, engine *policy.Engine, from Source) (Activated, error) {
 	if caller.Role != state.RoleAdmin {
@@ -79,7 +77,7 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf(
 			"environment %s has the active bundle %s; replacing it takes a reviewed change: writ changes propose", name, active)}
 	}
-	body := canon.BundleActivated{Bundle: b.Digest, How: howBootstrap, Commit: from.Commit, Branch: from.Branch}
+	body := canon.BundleActivated{Bundle: b.Digest, How: canon.HowBootstrap, Commit: from.Commit, Branch: from.Branch}
 	record, err := s.record(name, caller, body, b)
 	if err != nil {
 		return Activated{}, err

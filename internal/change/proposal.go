@@ -25,9 +25,6 @@ import (
 const DocKind = "change"
 
 const (
-	howReviewed = "reviewed"
-	howRollback = "rollback"
-
 	descriptionBytesMax = 2 << 10
 	reviewTriesMax      = 16
 )
@@ -42,6 +39,10 @@ type Proposal struct {
 	State       gov.ChangeState  `json:"state"`
 	Reviews     []Review         `json:"reviews"`
 	Rollback    bool             `json:"rollback,omitempty"`
+	Emergency   *Emergency       `json:"emergency,omitempty"`
+	Schedule    *Schedule        `json:"schedule,omitempty"` // with scheduled
+	Commit      string           `json:"commit,omitempty"`
+	Branch      string           `json:"branch,omitempty"`
 
 	doc row.Doc
 }
@@ -59,8 +60,18 @@ func (p Proposal) ID() gov.EntryID { return gov.EntryID(p.doc.ID) }
 // Opened is the index of that entry.
 func (p Proposal) Opened() int64 { return p.doc.Opened }
 
-// Due is when a review that is owed is due, or zero.
-func (p Proposal) Due() time.Time { return p.doc.Due }
+// ReviewBy is when a review that is owed is due, or zero.
+func (p Proposal) ReviewBy() time.Time {
+	if p.State != gov.ChangeReviewOwed {
+		return time.Time{}
+	}
+	return p.doc.Due
+}
+
+// Denied says whether the review of what one person had put into force was a denial.
+func (p Proposal) Denied() bool {
+	return p.State == gov.ChangeRejected && (p.Rollback || p.Emergency != nil)
+}
 
 func (p Proposal) document() row.Doc {
 	data, err := json.Marshal(p)
@@ -69,7 +80,7 @@ func (p Proposal) document() row.Doc {
 	}
 	d := p.doc
 	d.Kind, d.State, d.Data = DocKind, string(p.State), data
-	if p.State != gov.ChangeReviewOwed {
+	if p.State != gov.ChangeReviewOwed && p.State != gov.ChangeScheduled {
 		d.Due = time.Time{}
 	}
 	return d
@@ -132,7 +143,7 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	case b.Digest:
 		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "this bundle is the active one"}
 	}
-	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}}
+	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}, Commit: from.Commit, Branch: from.Branch}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
 	active := env.Control().Engine.Bundle()
 	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
@@ -221,19 +232,13 @@ func (s *Service) review(ctx context.Context, person identity.Caller, env *live.
 	if said.Shown != item.Receipt().LeafHash {
 		return &gov.Error{Code: gov.CodeInvalidField, Path: "/shown", Detail: "is not the leaf hash of the proposal; read the change again and review what it shows"}
 	}
-	if p.State != gov.ChangeProposed && p.State != gov.ChangeReviewOwed {
+	after, open := p.State.Reviewed(said.Review)
+	if !open {
 		return &gov.Error{Code: gov.CodeApprovalClosed, Detail: "the change is " + string(p.State) + " already"}
 	}
 	ref := identity.PrincipalRef(s.Key, person.Principal)
 	p.Reviews = append(p.Reviews, Review{Person: ref, Review: said.Review, At: now.Format(canon.TimeLayout)})
-	switch {
-	case said.Review == gov.VoteDeny:
-		p.State = gov.ChangeRejected
-	case p.State == gov.ChangeReviewOwed:
-		p.State = gov.ChangeActivated
-	default:
-		p.State = gov.ChangeApproved
-	}
+	p.State = after
 	body := canon.ChangeReviewed{
 		Change: p.ID(), Review: said.Review, Person: ref, Groups: groups, Issuer: person.Issuer, AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout),
 		Methods: person.Methods, Level: person.Level, Shown: said.Shown, State: p.State, Commitments: map[canon.Group]canon.Commitment{},
@@ -270,7 +275,7 @@ func (s *Service) reviewer(person identity.Caller, env *live.Environment, p Prop
 	if err != nil {
 		return nil, err
 	}
-	if p.Author == person.Actor(s.Key) {
+	if p.mine(person.Actor(s.Key)) {
 		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: "the change is yours, and nobody reviews their own"}
 	}
 	return groups, person.Fresh(now)
@@ -303,67 +308,56 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 	if err != nil {
 		return Activated{}, err
 	}
-	if caller.Role != state.RoleAdmin && p.Author != caller.Actor(s.Key) {
-		if _, err := approver(caller, env); err != nil {
-			return Activated{}, err
-		}
+	if err := s.mayActivate(caller, env, p); err != nil {
+		return Activated{}, err
 	}
-	control := env.Control()
+	return s.activateApproved(ctx, env, caller.Actor(s.Key), p)
+}
+
+func (s *Service) mayActivate(caller identity.Caller, env *live.Environment, p Proposal) error {
+	if caller.Role == state.RoleAdmin || p.Author == caller.Actor(s.Key) {
+		return nil
+	}
+	_, err := approver(caller, env)
+	return err
+}
+
+// activatable says why a change cannot come into force as approved.
+func (p Proposal) activatable(active gov.BundleDigest) error {
 	switch {
-	case p.State != gov.ChangeApproved:
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
-	case p.Base != control.Bundle():
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "another bundle became active since this change was proposed; propose it anew, so that its review is of what it changes"}
+	case p.State != gov.ChangeApproved && p.State != gov.ChangeScheduled:
+		return &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + "; only an approved one is activated, once"}
+	case p.Base != active:
+		return errOtherBase()
 	}
-	p.State = gov.ChangeActivated
-	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: howReviewed, Change: p.ID()}
-	return s.activate(ctx, env, caller, body, control, p, gov.EventChangeActivated)
+	return nil
+}
+
+func (s *Service) activateApproved(ctx context.Context, env *live.Environment, actor canon.Actor, p Proposal) (Activated, error) {
+	control := env.Control()
+	if err := p.activatable(control.Bundle()); err != nil {
+		return Activated{}, err
+	}
+	p.State, p.Schedule = gov.ChangeActivated, nil
+	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: canon.HowReviewed, Change: p.ID()}
+	return s.activate(ctx, env, actor, body, control, p, gov.EventChangeActivated)
 }
 
 // activate puts a bundle into force where control still holds. People are told through the channels of the bundle before: a change
 // cannot hide itself.
-func (s *Service) activate(ctx context.Context, env *live.Environment, caller identity.Caller, body canon.BundleActivated, control *state.Control, p Proposal, events ...gov.Event) (Activated, error) {
+func (s *Service) activate(ctx context.Context, env *live.Environment, actor canon.Actor, body canon.BundleActivated, control *state.Control, p Proposal, events ...gov.Event) (Activated, error) {
 	before := control.Engine.Bundle()
-	receipt, err := s.place(ctx, env, canon.KindBundleActivated, caller.Actor(s.Key), body, nil, func(r *ledger.Record) {
+	receipt, err := s.place(ctx, env, canon.KindBundleActivated, actor, body, nil, func(r *ledger.Record) {
 		r.Docs = append(outbox.Owe(before, env.Ledger.Name(), before.Approvers, s.Now(), events...), p.document())
 		r.Epoch = control.Epoch
 	})
 	if errors.Is(err, ledger.ErrStale) {
-		return Activated{}, &gov.Error{Code: gov.CodeConflict, Detail: "something else changed at the same moment; look again"}
+		return Activated{}, errStale()
 	}
 	if err != nil {
 		return Activated{}, err
 	}
 	return Activated{BundleActivated: body, Receipt: receipt}, env.Refresh(ctx)
-}
-
-// Rollback puts the bundle before the active one into force again, at once, by one person who reviews changes. Somebody else
-// reviews it after: until then it is listed as owed.
-func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *live.Environment, reason string) (Activated, error) {
-	if reason = strings.TrimSpace(reason); reason == "" || len(reason) > descriptionBytesMax {
-		return Activated{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/reason", Detail: fmt.Sprintf("say why, in 1 to %d bytes", descriptionBytesMax)}
-	}
-	if err := env.Refresh(ctx); err != nil {
-		return Activated{}, err
-	}
-	if _, err := approver(person, env); err != nil {
-		return Activated{}, err
-	}
-	now := s.Now().UTC()
-	if err := person.Fresh(now); err != nil {
-		return Activated{}, err
-	}
-	control := env.Control()
-	previous, err := s.previous(ctx, env)
-	if err != nil {
-		return Activated{}, err
-	}
-	body := canon.BundleActivated{Bundle: previous, Previous: control.Bundle(), How: howRollback, Reason: reason}
-	p := Proposal{
-		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
-		Rollback: true, doc: row.Doc{Due: now.Add(gov.ReviewOwedWithin)},
-	}
-	return s.activate(ctx, env, person, body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
 }
 
 // previous is the bundle before the active one.

@@ -99,7 +99,7 @@ func (s *Service) activated(ctx context.Context, env *live.Environment, n *gov.N
 	}
 	if body.Change == "" { // a rollback: it is a change itself
 		n.Why, n.State, n.Title = short([]string{body.Reason}), string(gov.ChangeReviewOwed), fmt.Sprintf("The bundle of %s was rolled back, and somebody else has to review that", n.Environment)
-		n.Deadline = n.At.Add(gov.ReviewOwedWithin)
+		n.Deadline = gov.ReviewDue(n.At)
 		s.change(n, b, item.ID)
 		return nil
 	}
@@ -109,6 +109,14 @@ func (s *Service) activated(ctx context.Context, env *live.Environment, n *gov.N
 	}
 	err = s.proposed(n, b, proposal)
 	n.State, n.Title = string(gov.ChangeActivated), fmt.Sprintf("Another bundle is in force in %s", n.Environment)
+	if body.How == canon.HowEmergency {
+		n.State, n.Why = string(body.State), short(append([]string{body.Reason}, n.Why...))
+		n.Title += ", in an emergency"
+	}
+	if body.State == gov.ChangeReviewOwed {
+		n.Title += ", and somebody else has to review that"
+		n.Deadline = gov.ReviewDue(n.At)
+	}
 	return err
 }
 

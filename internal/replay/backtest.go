@@ -39,11 +39,11 @@ const examplesMax = 20
 
 // Backtest judges the recorded decisions of a range under another bundle, with the sessions, credentials and consents that were
 // there. A session's labels are those that were recorded: a call that would now be denied still left its labels.
-func Backtest(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, engine *policy.Engine, progress func(done int64)) (Backtested, error) {
+func Backtest(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, engine *policy.Engine, each Each, progress func(done int64)) (Backtested, error) {
 	out := Backtested{Ledger: l.Name(), From: r.From, To: r.To, Bundle: engine.Bundle().Digest, Flipped: map[string]int64{}, Examples: []Flip{}}
-	p := newPlayer(l, compile, r)
+	p := newPlayer(l, compile, r, each)
 	p.instead, p.took, p.differs = engine, out.took, func(int64, gov.EntryID, string) {}
-	err := p.play(ctx, l, progress)
+	err := p.play(ctx, progress)
 	return out, err
 }
 

@@ -1,13 +1,12 @@
 // Package replay re-performs: it rebuilds control state and sessions from the entries of a ledger alone, judges every
-// decision again, and compares. An auditor samples; this takes the whole population. It promises that a decision it counts as
-// the same was judged afresh from what is recorded, and that what cannot be judged again, because its input was erased, is
-// counted as such and never passed over.
+// decision again, and compares; and it accounts for every bundle that came into force: who proposed it, who else reviewed it.
+// An auditor samples; this takes the whole population. It promises that a decision it counts as the same was judged afresh from
+// what is recorded, and that what cannot be judged again, because its input was erased, is counted as such and never passed over.
 package replay
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
@@ -17,7 +16,8 @@ import (
 	"github.com/writ-dev/writ/internal/state"
 )
 
-// Difference is a decision that does not come out as it was recorded.
+// Difference is an entry that does not follow from the ones before it: a decision that comes out otherwise, a vote or a review
+// that could not be given, a bundle that came into force without the review that its entry claims.
 type Difference struct {
 	Index int64       `json:"index"`
 	ID    gov.EntryID `json:"id"`
@@ -29,7 +29,8 @@ type Report struct {
 	Ledger      gov.Environment `json:"ledger"`
 	From        int64           `json:"from"` // decisions of entries [From, To) were judged again
 	To          int64           `json:"to"`
-	Entries     int64           `json:"entries"` // folded, from the first on
+	Entries     int64           `json:"entries"`     // folded, from the first on
+	Activations int64           `json:"activations"` // of bundles, each accounted for or among the differences
 	Decisions   int64           `json:"decisions"`
 	Same        int64           `json:"same"`
 	Erased      int64           `json:"not_reperformable_erased"` // under retention or on request
@@ -44,12 +45,12 @@ const differencesMax = 100
 type Range struct{ From, To int64 }
 
 // Replay judges every decision of a range again. progress is called now and then with the entries done.
-func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, progress func(done int64)) (Report, error) {
+func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, each Each, progress func(done int64)) (Report, error) {
 	report := Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}}
-	p := newPlayer(l, compile, r)
+	p := newPlayer(l, compile, r, each)
 	p.took, p.differs = report.took, report.differ
-	err := p.play(ctx, l, progress)
-	report.Entries = p.entries
+	err := p.play(ctx, progress)
+	report.Entries, report.Activations = p.entries, p.account.activations
 	return report, err
 }
 
@@ -77,8 +78,6 @@ func (r *Report) differ(index int64, id gov.EntryID, what string) {
 	}
 }
 
-const progressEvery = 1 << 10
-
 // judged is a decision as it was recorded and as it comes out now. ok is false when what it was judged on was erased.
 type judged struct {
 	index    int64
@@ -88,98 +87,10 @@ type judged struct {
 	err      error
 }
 
-// player goes through a ledger from its first entry, with the state that every entry was made under.
-type player struct {
-	control   *state.Control
-	instead   *policy.Engine // judge under this bundle, not under the recorded ones; nil: as recorded
-	compile   state.Compile
-	within    Range
-	sessions  map[gov.SessionID][]gov.Label
-	approvals map[gov.EntryID]state.Approval
-	entries   int64
-	took      func(judged)
-	differs   func(index int64, id gov.EntryID, what string)
-}
-
-func newPlayer(l *ledger.Ledger, compile state.Compile, r Range) *player {
-	return &player{
-		control: state.NewControl(l.Name()), compile: compile, within: r, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{},
-	}
-}
-
-func (p *player) play(ctx context.Context, l *ledger.Ledger, progress func(done int64)) error {
-	err := l.Scan(ctx, 0, p.within.To, true, func(raw ledger.Raw) error {
-		if raw.Index%progressEvery == 0 {
-			progress(raw.Index)
-		}
-		return p.entry(raw)
-	})
-	progress(p.entries)
-	return err
-}
-
-// under is the control state to judge under.
-func (p *player) under() *state.Control {
-	if p.instead == nil {
-		return p.control
-	}
-	c := *p.control
-	c.Engine = p.instead
-	return &c
-}
-
-func (p *player) entry(raw ledger.Raw) error {
-	p.entries++
-	e, err := canon.Decode(raw.Bytes)
-	if err != nil {
-		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
-	}
-	switch e.Kind {
-	case canon.KindDecision:
-		return p.decision(e, raw)
-	case canon.KindApprovalVote:
-		return p.vote(e, raw.Index)
-	default:
-	}
-	if !e.Kind.ChangesControl() {
-		return nil
-	}
-	payload, err := canon.DecodePayload(raw.Payload)
-	if err != nil {
-		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
-	}
-	if p.control, err = p.control.Apply(e, payload, p.compile); err != nil {
-		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
-	}
-	return nil
-}
-
-// decision judges one decision again, then lets it take its effect on the session.
-func (p *player) decision(e canon.Entry, raw ledger.Raw) error {
-	d, err := canon.Body[canon.Decision](e)
-	if err != nil {
-		return fmt.Errorf("entry at index %d: %w", raw.Index, err)
-	}
-	before := p.sessions[d.Session]
-	if d.Session != "" && len(d.LabelsAdded) > 0 {
-		labels := slices.Concat(before, d.LabelsAdded)
-		slices.Sort(labels)
-		p.sessions[d.Session] = slices.Compact(labels)
-	}
-	consent := p.consult(d, e.ID)
-	if raw.Index < p.within.From {
-		return nil
-	}
-	t := judged{index: raw.Index, id: e.ID, was: d}
-	t.now, t.ok, t.err = p.judge(d, raw, before, consent)
-	p.took(t)
-	return nil
-}
-
 // judge gives what the decision would be now. ok is false when what it was judged on was erased.
-func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label, asked *state.Approval) (again canon.Decision, ok bool, err error) {
-	payload, err := canon.DecodePayload(raw.Payload)
+func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
+	d := t.decision
+	payload, err := canon.DecodePayload(t.raw.Payload)
 	if err != nil {
 		return again, false, err
 	}
@@ -207,12 +118,13 @@ func (p *player) judge(d canon.Decision, raw ledger.Raw, labels []gov.Label, ask
 			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
 			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
 		},
-		Credential: d.Credential, Labels: labels, At: at,
+		Credential: d.Credential, Labels: t.labels, At: at,
 	}
-	if asked != nil {
-		q.Consent = asked.Consent(at)
+	if t.asked != nil {
+		q.Consent = t.asked.Consent(at)
 	}
-	return recorded(d, p.under().Judge(q), p.under(), labels, at), true, nil
+	under := p.under(t.control)
+	return recorded(d, under.Judge(q), under, t.labels, at), true, nil
 }
 
 // recorded is the decision as a verdict would have it recorded.
@@ -247,32 +159,34 @@ func (p *player) consult(d canon.Decision, id gov.EntryID) *state.Approval {
 	return &asked
 }
 
-// vote counts a vote again and compares how far the request came by it.
-func (p *player) vote(e canon.Entry, index int64) error {
+// vote counts a vote again and says whether the request came as far by it as was recorded.
+func (p *player) vote(e canon.Entry) (what string, err error) {
 	v, err := canon.Body[canon.ApprovalVote](e)
 	if err != nil {
-		return fmt.Errorf("entry at index %d: %w", index, err)
+		return "", err
 	}
 	at, err := e.Time()
 	if err != nil {
-		return fmt.Errorf("entry at index %d: %w", index, err)
+		return "", err
 	}
 	before, known := p.approvals[v.Decision]
 	if _, twice := before.Has(v.Person); !known || twice || before.State != gov.ApprovalPending {
-		p.differs(index, e.ID, fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision))
-		return nil
+		return fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Decision), nil
 	}
 	if before.Asked.StepUp && v.Vote == gov.VoteApprove && v.Signed == nil {
-		p.differs(index, e.ID, fmt.Sprintf("an approval of %s, which its policy wants signed, without a signature", v.Decision))
+		what = fmt.Sprintf("an approval of %s, which its policy wants signed, without a signature", v.Decision)
 	}
 	after := before.Count(v.Person, v.Vote, at)
 	if after.State != v.State || v.ExecuteBy > after.ExecuteBy {
-		p.differs(index, e.ID, fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
-			v.State, v.ExecuteBy, after.State, after.ExecuteBy))
+		if what != "" {
+			what += "; "
+		}
+		what += fmt.Sprintf("the request was recorded as %s until %q after this vote and comes out as %s until %q",
+			v.State, v.ExecuteBy, after.State, after.ExecuteBy)
 	}
 	after.ExecuteBy = v.ExecuteBy // counted from when the vote was taken, a little before its commit
 	p.approvals[v.Decision] = after
-	return nil
+	return what, nil
 }
 
 func asked(d canon.Decision) string {

@@ -1,0 +1,202 @@
+package replay
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/state"
+)
+
+// Each does something for 0 to n-1, in any order and perhaps several at once, and returns when all of it is done.
+type Each func(n int, do func(i int))
+
+// OneByOne is the plainest Each.
+func OneByOne(n int, do func(i int)) {
+	for i := range n {
+		do(i)
+	}
+}
+
+// stepsMax is how many entries are read and judged together. What they change they change in their order.
+const stepsMax = 2048
+
+// step is one entry on its way: read, folded into what holds, judged, counted. Reading and judging are pure.
+type step struct {
+	raw      ledger.Raw
+	entry    canon.Entry
+	decision canon.Decision // of an entry that is one
+	passed   bool           // it changes nothing that the range could depend on
+	err      error
+	what     string // that the entry does not follow from
+
+	again   bool           // judge it again, under
+	control *state.Control // the state that it was made under,
+	labels  []gov.Label    // of its session, and
+	asked   *state.Approval
+	judged  judged
+}
+
+// player goes through a ledger from its first entry, with the state that every entry was made under.
+type player struct {
+	ledger    *ledger.Ledger
+	control   *state.Control
+	instead   *policy.Engine // judge under this bundle, not under the recorded ones; nil: as recorded
+	compile   state.Compile
+	within    Range
+	each      Each
+	steps     []step
+	sessions  map[gov.SessionID][]gov.Label
+	approvals map[gov.EntryID]state.Approval
+	account   *account
+	entries   int64
+	took      func(judged)
+	differs   func(index int64, id gov.EntryID, what string)
+}
+
+func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *player {
+	return &player{
+		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
+		approvals: map[gov.EntryID]state.Approval{}, account: newAccount(),
+	}
+}
+
+// play takes what stands before the range without payloads: of it only the order matters.
+func (p *player) play(ctx context.Context, progress func(done int64)) error {
+	take := func(raw ledger.Raw) error {
+		p.steps = append(p.steps, step{raw: raw})
+		if len(p.steps) < stepsMax {
+			return nil
+		}
+		return p.flush(ctx, progress)
+	}
+	if err := p.ledger.Scan(ctx, 0, min(p.within.From, p.within.To), false, take); err != nil {
+		return err
+	}
+	if err := p.ledger.Scan(ctx, p.within.From, p.within.To, true, take); err != nil {
+		return err
+	}
+	return p.flush(ctx, progress)
+}
+
+func (p *player) flush(ctx context.Context, progress func(done int64)) error {
+	steps := p.steps
+	p.each(len(steps), func(i int) { p.read(&steps[i]) })
+	for i := range steps {
+		if err := p.fold(ctx, &steps[i]); err != nil {
+			return fmt.Errorf("entry at index %d: %w", steps[i].raw.Index, err)
+		}
+	}
+	p.each(len(steps), func(i int) {
+		if t := &steps[i]; t.again {
+			t.judged = judged{index: t.raw.Index, id: t.entry.ID, was: t.decision}
+			t.judged.now, t.judged.ok, t.judged.err = p.judge(t)
+		}
+	})
+	for i := range steps {
+		t := &steps[i]
+		if t.what != "" {
+			p.differs(t.raw.Index, t.entry.ID, t.what)
+		}
+		if t.again {
+			p.took(t.judged)
+		}
+	}
+	p.entries += int64(len(steps))
+	clear(steps)
+	p.steps = steps[:0]
+	progress(p.entries)
+	return ctx.Err()
+}
+
+// read decodes an entry. A backtest does not check the form again, which writ verify and writ replay do, and passes over what
+// stands before its range and changes nothing that it needs.
+func (p *player) read(t *step) {
+	if p.instead == nil {
+		t.entry, t.err = canon.Decode(t.raw.Bytes)
+	} else if t.passed = t.raw.Index < p.within.From && plain(t.raw.Bytes); !t.passed {
+		t.entry, t.err = canon.Parse(t.raw.Bytes)
+	}
+	if t.err == nil && t.entry.Kind == canon.KindDecision {
+		t.decision, t.err = canon.Body[canon.Decision](t.entry)
+	}
+}
+
+// plain says whether an entry is the result of a call, or a decision that no request for approval is about. A quotation mark
+// within a string has a backslash before it, so what is looked for is the entry's own fields.
+func plain(raw []byte) bool {
+	if bytes.Contains(raw, []byte(`"kind":"result"`)) {
+		return true
+	}
+	return bytes.Contains(raw, []byte(`"kind":"decision"`)) && !bytes.Contains(raw, []byte(`"approval":{`)) && !bytes.Contains(raw, []byte(`"approved":"`))
+}
+
+// under is the control state to judge under, at a point where one holds.
+func (p *player) under(control *state.Control) *state.Control {
+	if p.instead == nil {
+		return control
+	}
+	c := *control
+	c.Engine = p.instead
+	return &c
+}
+
+// fold takes an entry into what holds behind it.
+func (p *player) fold(ctx context.Context, t *step) (err error) {
+	if t.err != nil || t.passed {
+		return t.err
+	}
+	switch t.entry.Kind {
+	case canon.KindDecision:
+		p.decision(t)
+		return nil
+	case canon.KindApprovalVote:
+		t.what, err = p.vote(t.entry)
+		return err
+	default:
+	}
+	if t.what, err = p.account.take(t.entry, t.raw, p.approvers()); err != nil || !t.entry.Kind.ChangesControl() {
+		return err
+	}
+	payload, err := p.payload(ctx, t.raw)
+	if err != nil {
+		return err
+	}
+	p.control, err = p.control.Apply(t.entry, payload, p.compile)
+	return err
+}
+
+func (p *player) payload(ctx context.Context, raw ledger.Raw) (canon.Payload, error) {
+	if raw.Index < p.within.From {
+		return p.ledger.Payload(ctx, raw.Index)
+	}
+	return canon.DecodePayload(raw.Payload)
+}
+
+// approvers are the groups that review changes of the active bundle.
+func (p *player) approvers() []gov.GroupID {
+	if p.control.Engine == nil {
+		return nil
+	}
+	return p.control.Engine.Bundle().Approvers
+}
+
+// decision says what a decision is to be judged again by, and lets it take its effect on the session and on requests.
+func (p *player) decision(t *step) {
+	d := t.decision
+	t.again, t.control, t.labels = t.raw.Index >= p.within.From, p.control, d.Labels
+	if p.instead == nil {
+		t.labels = p.sessions[d.Session]
+		if d.Session != "" && len(d.LabelsAdded) > 0 {
+			labels := slices.Concat(t.labels, d.LabelsAdded)
+			slices.Sort(labels)
+			p.sessions[d.Session] = slices.Compact(labels)
+		}
+	}
+	t.asked = p.consult(d, t.entry.ID)
+}
