@@ -124,6 +124,8 @@ test("a change: proposed, refused to its author, reviewed, in force, rolled back
   await dev.getByRole("alert").waitFor(); // not a reviewer, and the author
   await maria.goto(at);
   assert.match(await maria.textContent("main"), /days: 500/);
+  await maria.getByRole("button", { name: "Backtest" }).click();
+  await maria.getByText("Nothing would have been decided otherwise.").waitFor();
   await maria.getByRole("button", { name: "Approve" }).click();
   await maria.getByText("Your review is recorded.").waitFor();
   await maria.getByRole("button", { name: "Put into force" }).click();
@@ -162,7 +164,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const pages = {
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
     approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id, changes: "/console/changes", change: "/console/changes/" + proposed.id,
-    "new-change": "/console/changes/new", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
+    "new-change": "/console/changes/new", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };

@@ -18,6 +18,9 @@ import (
 // stream answers with lines as they come. An error before it began becomes a problem document; after that it is for the log.
 type stream func(w http.ResponseWriter) (began bool, err error)
 
+// Stream writes the answer.
+func (s stream) Stream(w http.ResponseWriter) (began bool, err error) { return s(w) }
+
 // backtestLine is one line of a backtest: how far it is, or at the end its report or what went wrong.
 type backtestLine struct {
 	Done    *int64             `json:"done,omitempty"` // entries

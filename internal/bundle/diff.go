@@ -45,7 +45,7 @@ type Change struct {
 	ToolsGained []gov.ToolName `json:"tools_gained,omitempty"` // of an agent; sorted
 	ToolsLost   []gov.ToolName `json:"tools_lost,omitempty"`
 	Moves       []Move         `json:"moves,omitempty"`      // of a changed thing: the fields that can be read on one line
-	Lines       []string       `json:"lines,omitempty"`      // of a prompt or a policy file: a unified diff
+	Lines       []string       `json:"lines,omitempty"`      // a unified diff; of a prompt or a policy file it is with these, not with the files
 	LinesMore   int            `json:"lines_more,omitempty"` // of the diff, that are left out
 }
 
@@ -68,10 +68,14 @@ func Compare(before, after *Bundle) Diff {
 		had, has := toolsOf(before, c.Name), toolsOf(after, c.Name)
 		c.ToolsGained, c.ToolsLost = without(has, had), without(had, has)
 	}
-	for _, list := range [][]Change{d.Policies, d.Prompts} {
+	told := map[string]bool{}
+	for _, list := range [][]Change{d.Policies, d.Prompts, d.Files} {
 		for i := range list {
 			c := &list[i]
-			c.Lines, c.LinesMore = lineDiff(before.Files[c.Name], after.Files[c.Name])
+			if !told[c.Name] {
+				c.Lines, c.LinesMore = lineDiff(before.Files[c.Name], after.Files[c.Name])
+			}
+			told[c.Name] = true
 		}
 	}
 	return d

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,7 +61,19 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 			{Name: "writ.yaml", Kind: ChangeChanged},
 		},
 	}
-	if diff := cmp.Diff(want, Compare(before, read(t, files))); diff != "" {
+	got := Compare(before, read(t, files))
+	for i := range got.Files {
+		f := &got.Files[i]
+		elsewhere := strings.HasPrefix(f.Name, "policies/") || strings.HasPrefix(f.Name, "prompts/")
+		if (len(f.Lines) == 0) != elsewhere {
+			t.Errorf("%s has the lines %q among the files", f.Name, f.Lines)
+		}
+		if f.Name == "limits.yaml" && !slices.Contains(f.Lines, "+  budget: {agent: support-bot, environment: prod, per: principal, usd: 13, window: 30d}") {
+			t.Errorf("limits.yaml: %q", f.Lines)
+		}
+		f.Lines = nil
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("diff (-want +got):\n%s", diff)
 	}
 }

@@ -2,13 +2,14 @@ package console
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/rogpeppe/go-internal/diff"
+	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/gov"
@@ -17,7 +18,7 @@ import (
 const bundleBytesMax = 8 << 20
 
 func (s *Server) changes(v *visit) error {
-	return s.list(v, "changes", "Changes", "changes", "/v1/changes", "", "proposed", "approved", "review_owed", "activated", "rejected")
+	return s.list(v, "changes", "Changes", "changes", "/v1/changes", "", "proposed", "approved", "scheduled", "review_owed", "activated", "rejected")
 }
 
 func (s *Server) change(v *visit) error {
@@ -43,7 +44,57 @@ func (s *Server) review(v *visit) error {
 	return s.changed(v, "reviews", said, "reviewed")
 }
 
-func (s *Server) activate(v *visit) error { return s.changed(v, "activate", nil, "activated") }
+// activate puts a change into force: at once, at a time, or as an emergency.
+func (s *Server) activate(v *visit) error {
+	if v.PostFormValue("emergency") != "" {
+		return s.changed(v, "activate", map[string]any{"emergency": true, "reason": strings.TrimSpace(v.PostFormValue("reason"))}, "activated")
+	}
+	at := strings.TrimSpace(v.PostFormValue("at"))
+	if at == "" {
+		return s.changed(v, "activate", nil, "activated")
+	}
+	when, err := time.Parse("2006-01-02T15:04", at)
+	if err != nil {
+		return &gov.Error{Code: gov.CodeInvalidField, Path: "/at", Detail: "The time is not one: write it as 2026-11-30T09:00, in UTC."}
+	}
+	return s.changed(v, "activate", map[string]any{"at": when.UTC().Format(time.RFC3339)}, "scheduled")
+}
+
+func (s *Server) unschedule(v *visit) error {
+	id := url.PathEscape(v.PathValue("id"))
+	if _, err := s.ask(v, http.MethodDelete, "/v1/changes/"+id+"/activate", nil); err != nil {
+		return err
+	}
+	s.redirect(v, Root+"/changes/"+id+"?done=unscheduled")
+	return nil
+}
+
+// versions is what was in force when.
+func (s *Server) versions(v *visit) error {
+	q := url.Values{"environment": {s.environment(v)}}
+	at := strings.TrimSpace(v.URL.Query().Get("at"))
+	if at != "" {
+		if when, err := time.Parse("2006-01-02T15:04", at); err == nil {
+			q.Set("at", when.UTC().Format(time.RFC3339))
+		} else {
+			q.Set("at", at)
+		}
+	}
+	if cursor := v.URL.Query().Get("cursor"); cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	answer, err := s.get(v, "/v1/bundles?"+q.Encode())
+	if err != nil {
+		return err
+	}
+	s.render(v, http.StatusOK, "versions", page{Title: "Versions", Nav: "changes", Data: versionsData{answer, at}})
+	return nil
+}
+
+type versionsData struct {
+	Page any
+	At   string
+}
 
 // changed asks the API for a step of a change and goes back to its page.
 func (s *Server) changed(v *visit, step string, body any, done string) error {
@@ -164,76 +215,106 @@ func edited(b *bundle.Bundle, form url.Values) map[string][]byte {
 	return files
 }
 
-// fileDiff is a file whose lines differ.
-type fileDiff struct {
-	Name  string
-	Lines []lineDiff
-}
-
+// lineDiff is a line of a unified diff.
 type lineDiff struct {
 	Class string
-	Sign  string
 	Text  string
 }
 
-const diffLinesMax = 2000 // of a page
-
-// lineDiffs compares the files of two bundles line by line.
-func (s *Server) lineDiffs(p page, base, after gov.BundleDigest) ([]fileDiff, error) {
-	env, ok := s.Environments.Environment(gov.Environment(p.Environment))
-	if !ok {
-		return nil, nil
-	}
-	from, err := env.Engine(p.visit.Context(), base)
-	if err != nil {
-		return nil, err
-	}
-	to, err := env.Engine(p.visit.Context(), after)
-	if err != nil {
-		return nil, err
-	}
-	before, now := from.Bundle().Files, to.Bundle().Files
-	names := slices.Collect(maps.Keys(before))
-	for name := range now {
-		if _, ok := before[name]; !ok {
-			names = append(names, name)
+// linesOf tells added from removed lines.
+func linesOf(unified []string) []lineDiff {
+	out := make([]lineDiff, len(unified))
+	for i, line := range unified {
+		out[i].Text = line
+		switch {
+		case strings.HasPrefix(line, "+"):
+			out[i].Class = "added"
+		case strings.HasPrefix(line, "-"):
+			out[i].Class = "removed"
+		case strings.HasPrefix(line, "@"):
+			out[i].Class = "place"
 		}
-	}
-	slices.Sort(names)
-	var out []fileDiff
-	lines := 0
-	for _, name := range names {
-		if bytes.Equal(before[name], now[name]) || lines > diffLinesMax {
-			continue
-		}
-		d := fileDiff{name, linesOf(diff.Diff(name, before[name], name, now[name]))}
-		lines += len(d.Lines)
-		out = append(out, d)
-	}
-	return out, nil
-}
-
-// linesOf reads a unified diff without its heading.
-func linesOf(unified []byte) []lineDiff {
-	var out []lineDiff
-	for line := range strings.Lines(string(unified)) {
-		line = strings.TrimSuffix(line, "\n")
-		if len(line) == 0 || len(out) == diffLinesMax {
-			break
-		}
-		if strings.HasPrefix(line, "diff ") || strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ") {
-			continue
-		}
-		d := lineDiff{Sign: line[:1], Text: line[1:]}
-		switch d.Sign {
-		case "+":
-			d.Class = "added"
-		case "-":
-			d.Class = "removed"
-		case "@":
-			d.Class, d.Sign, d.Text = "place", "", line
-		}
-		out = append(out, d)
 	}
 	return out
 }
+
+// streamer is an answer of the API that comes in lines.
+type streamer interface {
+	Stream(w http.ResponseWriter) (began bool, err error)
+}
+
+// backtestData is what the decisions of some days would have been.
+type backtestData struct {
+	ID     string
+	Days   string
+	Report *backtestReport
+}
+
+type backtestReport struct {
+	Decisions int64            `json:"decisions"`
+	Same      int64            `json:"same"`
+	Erased    int64            `json:"erased"`
+	Failed    int64            `json:"failed"`
+	Flipped   map[string]int64 `json:"flipped"`
+	Examples  []struct {
+		ID      string `json:"id"`
+		Tool    string `json:"tool"`
+		Was     string `json:"was"`
+		Now     string `json:"now"`
+		Reasons []struct {
+			Message string `json:"message"`
+		} `json:"reasons"`
+	} `json:"examples"`
+}
+
+// backtest runs the backtest of a change and shows its last line.
+func (s *Server) backtest(v *visit) error {
+	id, days := v.PathValue("id"), v.URL.Query().Get("days")
+	answer, err := s.get(v, "/v1/changes/"+url.PathEscape(id)+"/backtest?days="+escape(days))
+	if err != nil {
+		return err
+	}
+	stream, ok := answer.(streamer)
+	if !ok {
+		return errors.New("the API gave no backtest")
+	}
+	lines := &collected{header: http.Header{}, under: v.w}
+	if _, err := stream.Stream(lines); err != nil {
+		return err
+	}
+	var last struct {
+		Report *backtestReport `json:"report"`
+	}
+	if err := json.Unmarshal(lines.last, &last); err != nil || last.Report == nil {
+		return errors.Join(errors.New("the backtest has no report"), err)
+	}
+	s.render(v, http.StatusOK, "backtest", page{Title: "Backtest", Nav: "changes", Data: backtestData{id, days, last.Report}})
+	return nil
+}
+
+// collected keeps the last line of what is written to it, and lets the connection below wait for it.
+type collected struct {
+	header http.Header
+	under  http.ResponseWriter
+	last   []byte
+}
+
+// Header is nobody's.
+func (c *collected) Header() http.Header { return c.header }
+
+// WriteHeader is for nobody.
+func (c *collected) WriteHeader(int) {}
+
+// Write keeps what was written.
+func (c *collected) Write(p []byte) (int, error) {
+	c.last = append(c.last[:0], p...)
+	return len(p), nil
+}
+
+// SetWriteDeadline gives the page more time.
+func (c *collected) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(c.under).SetWriteDeadline(t)
+}
+
+// Flush does nothing: the page is written whole.
+func (c *collected) Flush() {}

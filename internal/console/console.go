@@ -317,7 +317,8 @@ func (s *Server) render(v *visit, status int, name string, p page) {
 func notices() map[string]string {
 	return map[string]string{
 		"voted": "Your vote is recorded.", "reviewed": "Your review is recorded.", "activated": "The bundle is in force.",
-		"rolled-back": "The bundle before is in force again. Somebody else reviews this within 48 hours.", "proposed": "The change is proposed. Somebody else reviews it.",
+		"scheduled": "The bundle comes into force at that time.", "unscheduled": "The change waits again.",
+		"rolled-back": "The bundle before is in force again. Somebody else reviews this within two working days.", "proposed": "The change is proposed. Somebody else reviews it.",
 		"removed": "The person is removed, and their sessions are over.", "ended": "The session is over.", "revoked": "The credential is revoked.",
 		"enrolled": "The passkey is enrolled.", "signed-out": "You are signed out.",
 	}

@@ -44,7 +44,7 @@ func (s *Server) funcs() template.FuncMap {
 		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count,
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
-		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linediffs": s.lineDiffs,
+		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
 		"base": func() string { return s.People.URL },
 	}
 }
