@@ -42,6 +42,7 @@ func layers() map[string]layer {
 		"internal/notify":   {3, nil},
 		"internal/api":      {4, nil},
 		"internal/console":  {4, nil},
+		"internal/puppet":   {0, nil},
 		"internal/app":      {5, nil},
 		"examples":          {0, nil},
 		"cmd/writ":          {6, nil},

@@ -4,11 +4,7 @@ package e2e
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"io"
-	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/descope/virtualwebauthn"
+	"github.com/writ-dev/writ/internal/puppet"
 )
 
 var (
@@ -25,66 +21,6 @@ var (
 	loginRE  = regexp.MustCompile(`http://localhost:\d+/console/sign-in/device\?\S+`)
 	personRE = regexp.MustCompile(`p_[0-9a-z]{26}`)
 )
-
-// person is a browser in which somebody is signed in by a passkey.
-type person struct {
-	t      *testing.T
-	origin string
-	http   *http.Client
-}
-
-func (p *person) post(path, kind string, body []byte) []byte {
-	p.t.Helper()
-	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.origin+path, bytes.NewReader(body))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", kind)
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	resp, err := p.http.Do(req)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		p.t.Fatalf("%s: %s %s, %v", path, resp.Status, data, err)
-	}
-	return data
-}
-
-// enrols follows an invitation.
-func enrols(t *testing.T, link string) *person {
-	t.Helper()
-	at, err := url.Parse(link)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &person{t: t, origin: "http://" + at.Host, http: &http.Client{Jar: jar, Timeout: answerMax}}
-	var begun struct {
-		Options json.RawMessage
-		Sealed  string
-	}
-	if err := json.Unmarshal(p.post("/console/enrol?"+at.RawQuery, "application/json", []byte("{}")), &begun); err != nil {
-		t.Fatal(err)
-	}
-	options, err := virtualwebauthn.ParseAttestationOptions(string(begun.Options))
-	if err != nil {
-		t.Fatal(err)
-	}
-	party := virtualwebauthn.RelyingParty{ID: at.Hostname(), Name: "Writ", Origin: p.origin}
-	key := virtualwebauthn.CreateAttestationResponse(party, virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
-	body, err := json.Marshal(map[string]any{"sealed": begun.Sealed, "answer": json.RawMessage(key)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.post("/console/enrol/finish", "application/json", body)
-	return p
-}
 
 // TestTheCommandsForSigningInWork: invited, enrolled, signed in for the command line by a link, signed out, removed.
 func TestTheCommandsForSigningInWork(t *testing.T) {
@@ -108,7 +44,10 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 		t.Fatalf("the guide has other commands than this test: %q %q %q", invite, mine, remove)
 	}
 	out := s.sh(invite, "", admin...)
-	maria := enrols(t, linkRE.FindString(out))
+	maria, err := puppet.Enrol(t.Context(), linkRE.FindString(out))
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	login := exec.CommandContext(t.Context(), binary, "login")
 	login.Env = append(append(os.Environ(), environ...), "WRIT_URL="+s.url)
@@ -126,7 +65,9 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			maria.post("/console/sign-in/device", "application/x-www-form-urlencoded", []byte(at.RawQuery))
+			if _, err := maria.Form(t.Context(), "/console/sign-in/device", at.Query()); err != nil {
+				t.Fatal(err)
+			}
 			break
 		}
 	}
@@ -148,17 +89,8 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 
 	ref := personRE.FindString(s.sh([]string{"writ people list | grep user:maria"}, "", admin...))
 	s.sh([]string{strings.Replace(remove, "p_…", ref, 1)}, "", admin...)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, maria.origin+"/console/me", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := maria.http.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if !strings.HasPrefix(resp.Request.URL.Path, "/console/sign-in") {
-		t.Errorf("a person who was removed sees %s", resp.Request.URL.Path)
+	if page, err := maria.Get(t.Context(), "/console/me"); err != nil || !strings.Contains(string(page), "<h1>Sign in</h1>") {
+		t.Errorf("a person who was removed sees %s, %v", page, err)
 	}
 	s.command(append([]string{"verify"}, s.args()...)...)
 }

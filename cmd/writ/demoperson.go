@@ -1,19 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/descope/virtualwebauthn"
-
+	"github.com/writ-dev/writ/internal/puppet"
 	writ "github.com/writ-dev/writ/sdk/go"
 )
 
@@ -73,11 +69,11 @@ func (c demoCmd) invite(ctx context.Context, s std, r remote, public, request, p
 	if err != nil {
 		return err
 	}
-	p, err := enrol(ctx, public, link)
+	yuki, err := puppet.Enrol(ctx, link)
 	if err != nil {
 		return err
 	}
-	return p.vote(ctx, request)
+	return yuki.Approve(ctx, request, "The customer was charged twice")
 }
 
 // waited says whether somebody voted before the wait was over.
@@ -150,85 +146,4 @@ func invitation(ctx context.Context, r remote, person, name string, roles ...str
 	}
 	_, err = r.ask(ctx, r.AdminToken, http.MethodPost, "/v1/people", nil, "application/json", body, &made)
 	return made.Link, err
-}
-
-// puppet is a person whom the demo plays: a browser's part in the console, with a passkey made of software.
-type puppet struct {
-	public string
-	http   *http.Client
-}
-
-// enrol follows an invitation as a browser would.
-func enrol(ctx context.Context, public, link string) (*puppet, error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return nil, err
-	}
-	p := &puppet{public: public, http: &http.Client{Jar: jar, Timeout: askTimeMax}}
-	_, query, _ := strings.Cut(link, "?")
-	var begun struct {
-		Options json.RawMessage `json:"options"`
-		Sealed  string          `json:"sealed"`
-	}
-	if err := p.post(ctx, "/console/enrol?"+query, "application/json", []byte("{}"), &begun); err != nil {
-		return nil, err
-	}
-	options, err := virtualwebauthn.ParseAttestationOptions(string(begun.Options))
-	if err != nil {
-		return nil, err
-	}
-	host, err := url.Parse(public)
-	if err != nil {
-		return nil, err
-	}
-	party := virtualwebauthn.RelyingParty{ID: host.Hostname(), Name: "Writ", Origin: public}
-	answer := virtualwebauthn.CreateAttestationResponse(party, virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
-	body, err := json.Marshal(map[string]any{"sealed": begun.Sealed, "answer": json.RawMessage(answer)})
-	if err != nil {
-		return nil, err
-	}
-	return p, p.post(ctx, "/console/enrol/finish", "application/json", body, &struct{}{})
-}
-
-// vote approves what the page of a request shows.
-func (p *puppet) vote(ctx context.Context, request string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.public+"/console/approvals/"+request, nil)
-	if err != nil {
-		return err
-	}
-	page, err := p.answer(req)
-	if err != nil {
-		return err
-	}
-	_, rest, _ := strings.Cut(string(page), `name="shown" value="`)
-	shown, _, _ := strings.Cut(rest, `"`)
-	form := url.Values{"vote": {"approve"}, "shown": {shown}, "comment": {"The customer was charged twice"}}
-	return p.post(ctx, "/console/approvals/"+request+"/vote", "application/x-www-form-urlencoded", []byte(form.Encode()), nil)
-}
-
-func (p *puppet) post(ctx context.Context, path, kind string, body []byte, out any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.public+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", kind)
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	data, err := p.answer(req)
-	if err != nil || out == nil {
-		return err
-	}
-	return json.Unmarshal(data, out)
-}
-
-func (p *puppet) answer(req *http.Request) ([]byte, error) {
-	resp, err := p.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, answerBytesMax))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("the console answered %s to %s", resp.Status, req.URL.Path)
-	}
-	return data, err
 }
