@@ -14,12 +14,12 @@ import (
 
 // options are the flags.
 type options struct {
-	quick, big, generators bool
-	rounds                 int
-	duration               time.Duration
-	entries                int64
-	store                  string
-	out, results           string
+	quick, big, pages, generators bool
+	rounds                        int
+	duration                      time.Duration
+	entries                       int64
+	store                         string
+	out, results                  string
 }
 
 func main() {
@@ -36,6 +36,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "under a minute; the last line of the output is JSON")
 	flags.BoolVar(&o.big, "big", false, "memory, throughput and queries with many entries")
+	flags.BoolVar(&o.pages, "pages", false, "the console's pages with many decisions and many pending approvals; -entries says how many")
 	flags.BoolVar(&o.generators, "generators", false, "compare the load generator with wrk")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each peer is measured")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long each time")
@@ -60,6 +61,8 @@ func run(ctx context.Context, args []string) error {
 		return b.runQuick(ctx)
 	case o.big:
 		return b.runBig(ctx)
+	case o.pages:
+		return b.runPages(ctx)
 	case o.generators:
 		return b.runGenerators(ctx)
 	}

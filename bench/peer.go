@@ -21,6 +21,8 @@ type peer struct {
 	database  *process // of its own, or nil
 	records   bool     // it writes its decisions somewhere
 	admin     string   // the administrator's token, of Writ
+	key       string   // the agent's, of Writ
+	binary    string   // of Writ
 	work      work
 	templates []load.Template                    // one for each variant of work
 	check     func(body []byte, v variant) error // decodes an answer and compares it with what is expected

@@ -58,7 +58,9 @@ func startWrit(ctx context.Context, binary, out string, w work, o writOptions) (
 		return nil, err
 	}
 	p := &peer{name: o.name, address: address, server: server, work: w, check: checkWrit, records: true}
+	p.binary = binary
 	key, err := p.prepareWrit(ctx, binary, governance, log)
+	p.key = key
 	if err != nil {
 		return p, err
 	}
