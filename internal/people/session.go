@@ -142,7 +142,7 @@ func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Calle
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	if p.State != gov.PersonActive || p.Removals != session.Removals {
+	if !p.holds(session) {
 		return identity.Caller{}, over
 	}
 	return identity.Caller{
@@ -172,15 +172,38 @@ func (s *Service) session(ctx context.Context, id string) (Session, error) {
 	return session, err
 }
 
-// Sessions lists the newest sessions that nobody ended, of one person or (empty) of all.
+// Sessions lists the newest sessions that are good, of one person or (empty) of all.
 func (s *Service) Sessions(ctx context.Context, person string) ([]Session, error) {
 	docs, err := s.org().Ledger.Store().Docs(ctx, gov.OrgLedger, kindSession, sessionLive, math.MaxInt64, listMax)
 	if err != nil {
 		return nil, err
 	}
 	found, err := all(docs, func(x *Session, d row.Doc) { x.doc = d })
-	return slices.DeleteFunc(found, func(x Session) bool { return !x.Live(s.Now()) || person != "" && x.Person != person }), err
+	if err != nil {
+		return nil, err
+	}
+	var out []Session
+	persons := map[string]Person{}
+	for _, x := range found {
+		if !x.Live(s.Now()) || person != "" && x.Person != person {
+			continue
+		}
+		p, ok := persons[x.Person]
+		if !ok {
+			if p, err = s.person(ctx, x.Person); err != nil {
+				return nil, err
+			}
+			persons[x.Person] = p
+		}
+		if p.holds(x) {
+			out = append(out, x)
+		}
+	}
+	return out, nil
 }
+
+// holds says whether a session of the person was not ended by their removal.
+func (p Person) holds(x Session) bool { return p.State == gov.PersonActive && p.Removals == x.Removals }
 
 // SignOut ends the caller's own session.
 func (s *Service) SignOut(ctx context.Context, caller identity.Caller) error {
