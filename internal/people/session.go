@@ -256,8 +256,8 @@ func (s *Service) MayAllow(ctx context.Context, caller identity.Caller) error {
 // Allow opens the session that a link asks for, with the standing of the caller's own.
 func (s *Service) Allow(ctx context.Context, caller identity.Caller, link Link, network string) (Session, error) {
 	key := identity.Key{ID: gov.CredentialID(link.ID), Role: state.RolePerson}
-	n, err := hex.Decode(key.Hash[:], []byte(link.Hash))
-	if err != nil || n != len(key.Hash) || !identity.ValidKeyID(link.ID) {
+	hash, err := hex.DecodeString(link.Hash)
+	if copy(key.Hash[:], hash); err != nil || len(hash) != len(key.Hash) || !identity.ValidKeyID(link.ID) {
 		return Session{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the link is cut off; copy it again, whole"}
 	}
 	if err := s.MayAllow(ctx, caller); err != nil {
