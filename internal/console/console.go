@@ -80,7 +80,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	for _, rt := range s.routes() {
 		mux.HandleFunc(rt.pattern, s.serve(rt))
 	}
-	mux.Handle("GET "+Root+"/static/", http.StripPrefix(Root+"/static/", cached(http.FileServerFS(static))))
+	mux.Handle("GET "+Root+"/static/", http.StripPrefix(Root+"/static/", cached(static)))
 	mux.HandleFunc(Root+"/", s.serve(route{"", open, s.noPage}))
 	return secured(http.NewCrossOriginProtection().Handler(s.underName(mux))), nil
 }
@@ -111,14 +111,15 @@ func secured(next http.Handler) http.Handler {
 }
 
 // cached serves files, and no lists of them.
-func cached(next http.Handler) http.Handler {
+func cached(from fs.FS) http.Handler {
+	serve := http.FileServerFS(from)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "" || strings.HasSuffix(r.URL.Path, "/") {
+		if info, err := fs.Stat(from, r.URL.Path); err != nil || info.IsDir() {
 			http.NotFound(w, r)
 			return
 		}
 		w.Header().Set("Cache-Control", "public, max-age=3600")
-		next.ServeHTTP(w, r)
+		serve.ServeHTTP(w, r)
 	})
 }
 
