@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // evil is text that becomes a script wherever it is not escaped.
@@ -181,6 +186,7 @@ func TestAFormOfAnotherSiteCountsNothing(t *testing.T) {
 	} {
 		for path, form := range map[string]url.Values{
 			"/console/approvals/" + id + "/vote":                   {"vote": {"approve"}, "shown": n.ballot(id, "")["shown"]},
+			"/console/approvals/" + id + "/challenge":              {},
 			"/console/changes/" + change + "/review":               {"review": {"approve"}, "shown": {shown}},
 			"/console/changes/" + change + "/activate":             {},
 			"/console/changes/rollback":                            {"environment": {"prod"}, "reason": {"x"}},
@@ -238,6 +244,12 @@ func TestOnlyASessionOpensThePages(t *testing.T) {
 		"another token": tampered(parts[0]) + "." + parts[1] + "." + parts[2], "nothing": "", "dots": "..", "script": "<script>", "much": strings.Repeat("a.", 4000),
 		"sealed, and no session": n.CookieFor(key), "sealed, and the administrator": n.CookieFor(n.admin), "sealed, and of the provider": strings.Replace(n.CookieFor(token), ".", "_", 2),
 	}
+	_, guessed, _, err := identity.NewSecretFor(rand.Reader, state.RolePerson, gov.CredentialID(n.get("/v1/me", parts[0]).decode(t)["session"].(string)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantProblem(t, n.get("/v1/me", guessed), 401, "unauthenticated")
+	forged["another secret under the same id"] = n.CookieFor(guessed)
 	for i := 0; i < len(cookie); i += 7 {
 		forged[fmt.Sprintf("cut at %d", i)] = cookie[:i]
 		changed := []byte(cookie)

@@ -212,7 +212,8 @@ func TestAPasskeyThatIsNotOneIsRefused(t *testing.T) {
 			return c.finish(good.signed(t, rp, fresh))
 		},
 		"the state of an enrolment": func(c ceremony) map[string]any {
-			return ceremony{c.Options, enrolment().Sealed}.finish(good.signed(t, rp, c))
+			e := enrolment()
+			return e.finish(good.signed(t, rp, e))
 		},
 		"a forged state": func(c ceremony) map[string]any {
 			return ceremony{c.Options, strings.Repeat("A", 300)}.finish(good.signed(t, rp, c))

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/writ-dev/writ/internal/gov"
 )
@@ -169,10 +170,11 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 	return nil
 }
 
-// cells keeps a spreadsheet from taking what an agent wrote for a formula.
+// cells keeps a spreadsheet from taking what an agent wrote for a formula: some read the wide forms of the signs too.
 func cells(values ...string) []string {
 	for i, value := range values {
-		if value != "" && strings.ContainsRune("=+-@\t\r", rune(value[0])) {
+		first, _ := utf8.DecodeRuneInString(value)
+		if value != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 			values[i] = "'" + value
 		}
 	}
