@@ -238,7 +238,7 @@ func TestASignInEndsOnAPageOfTheConsole(t *testing.T) {
 	n.acme()
 	b := n.browser().signIn(o, "yuki")
 	for _, next := range []string{
-		"https://evil.example/console/", "//evil.example/console/", `/\evil.example`, `\\evil.example/console/`, "javascript:alert(1)", "/console/../evil", "/console/..", "/console/./../../evil",
+		"https://evil.example/console/", "https://evil.example/console/me", "//evil.example/console/me", "http:/console/me", "https://u:p@localhost/console/me", "//evil.example/console/", `/\evil.example`, `\\evil.example/console/`, "javascript:alert(1)", "/console/../evil", "/console/..", "/console/./../../evil",
 		"/console/%2e%2e/evil", "/console/..%2fevil", "/console//evil.example", "/console/%2f%2fevil.example", "/console/%5c..%5cevil", "/console/.%2e//evil.example", "/consolation/", "console/", "",
 		"http:/console/", "http:console/", "//evil.example\\@localhost/console/", "/%2f/evil.example", "/console/\t/evil", "data:text/html,<script>", "/console/sign-in/..//evil", "///console/", "@evil.example/console/",
 	} {
