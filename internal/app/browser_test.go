@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/writ-dev/writ/internal/identity/identitytest"
 )
@@ -34,7 +35,7 @@ func (n *node) browser() *browser {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return &browser{n, n.t, &http.Client{Jar: jar, Transport: guarded{n}}}
+	return &browser{n, n.t, &http.Client{Jar: jar, Transport: guarded{n}, Timeout: time.Minute}}
 }
 
 // guarded checks the headers of every answer of the console.
