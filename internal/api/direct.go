@@ -11,10 +11,11 @@ import (
 
 // direct is a request that comes from inside the server, with its answer.
 type direct struct {
-	caller identity.Caller
-	body   []byte
-	answer any
-	err    error
+	caller   identity.Caller
+	body     []byte
+	answered bool
+	answer   any
+	err      error
 }
 
 type directKey struct{}
@@ -40,6 +41,7 @@ func (s *Server) answerDirect(rt route, hr *http.Request) {
 	if !ok {
 		return
 	}
+	d.answered = true
 	r := &request{Request: hr, caller: d.caller, body: d.body}
 	if d.err = permitted(rt, d.caller); d.err == nil {
 		d.answer, d.err = rt.handle(hr.Context(), r)
@@ -59,9 +61,16 @@ func (d *Direct) Ask(ctx context.Context, caller identity.Caller, method, target
 	if err != nil {
 		return nil, &gov.Error{Code: gov.CodeInvalidField, Detail: "is no address of this server", Err: err}
 	}
-	if _, pattern := d.mux.Handler(hr); pattern == "" {
+	d.mux.ServeHTTP(nowhere{}, hr)
+	if !q.answered { // no route, or a path that is not in its shortest form, which the mux would redirect
 		return nil, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no such route"}
 	}
-	d.mux.ServeHTTP(nil, hr)
 	return q.answer, q.err
 }
+
+// nowhere is where the mux writes what it says by itself.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header         { return http.Header{} }
+func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (nowhere) WriteHeader(int)             {}

@@ -145,6 +145,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.Now = steady(c.Now)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -36,7 +36,12 @@ type office struct {
 	clock atomic.Int64 // nanoseconds that the servers' clock is ahead
 }
 
-func newOffice(t *testing.T) *office { return &office{Provider: identitytest.New(t), t: t} }
+func newOffice(t *testing.T) *office {
+	o := &office{Provider: identitytest.New(t), t: t}
+	o.Now = o.now
+	o.Browser("writ-people", "http://localhost/console/sign-in/callback")
+	return o
+}
 
 func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.clock.Load())) }
 

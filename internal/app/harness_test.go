@@ -77,7 +77,7 @@ func start(t testing.TB, c app.Config) *node {
 	t.Helper()
 	c.Listen = "127.0.0.1:0"
 	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
+		c.Log = slog.New(alarm{slog.DiscardHandler, t})
 	}
 	a, err := app.New(t.Context(), c)
 	if err != nil {
@@ -94,6 +94,29 @@ func start(t testing.TB, c app.Config) *node {
 	})
 	return &node{App: a, admin: token, t: t}
 }
+
+// alarm fails a test in which a request stops its handler.
+type alarm struct {
+	slog.Handler
+	t testing.TB
+}
+
+// Enabled is for warnings and worse.
+func (a alarm) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle looks for a panic.
+func (a alarm) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "panic") {
+		a.t.Error(r.Message)
+	}
+	return nil
+}
+
+// WithAttrs is the same alarm.
+func (a alarm) WithAttrs([]slog.Attr) slog.Handler { return a }
+
+// WithGroup is the same alarm.
+func (a alarm) WithGroup(string) slog.Handler { return a }
 
 // send sends a request and checks the exchange against the contract.
 func (n *node) send(method, path, token, kind string, body []byte) exchange {

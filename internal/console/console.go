@@ -10,6 +10,7 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"log/slog"
@@ -79,7 +80,7 @@ func (s *Server) Handler() (http.Handler, error) {
 	for _, rt := range s.routes() {
 		mux.HandleFunc(rt.pattern, s.serve(rt))
 	}
-	mux.Handle("GET "+Root+"/static/", http.StripPrefix(Root+"/static/", cached(http.FileServerFS(static))))
+	mux.Handle("GET "+Root+"/static/", http.StripPrefix(Root+"/static/", cached(static)))
 	mux.HandleFunc(Root+"/", s.serve(route{"", open, s.noPage}))
 	return secured(http.NewCrossOriginProtection().Handler(s.underName(mux))), nil
 }
@@ -109,10 +110,16 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-func cached(next http.Handler) http.Handler {
+// cached serves files, and no lists of them.
+func cached(from fs.FS) http.Handler {
+	serve := http.FileServerFS(from)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if info, err := fs.Stat(from, r.URL.Path); err != nil || info.IsDir() {
+			http.NotFound(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "public, max-age=3600")
-		next.ServeHTTP(w, r)
+		serve.ServeHTTP(w, r)
 	})
 }
 
@@ -121,6 +128,13 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 		v := &visit{Request: r, w: w}
 		r.Body = http.MaxBytesReader(w, r.Body, formMax(rt))
 		err := s.admit(rt, v)
+		if gov.CodeOf(err) == gov.CodeUnauthenticated && v.Method == http.MethodGet && !byScript(v) {
+			s.redirect(v, Root+"/sign-in?next="+escape(v.URL.RequestURI()))
+			return
+		}
+		if err == nil {
+			err = readForm(v)
+		}
 		if err == nil {
 			err = rt.handle(v)
 		}
@@ -128,6 +142,27 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 			s.fail(v, err)
 		}
 	}
+}
+
+// byScript says whether a page asks by itself for what is new: nobody need be there.
+func byScript(v *visit) bool {
+	return v.Header.Get("HX-Request") != "" || v.URL.Path == Root+"/live"
+}
+
+// readForm reads a form whole, or refuses it: half a form is another one.
+func readForm(v *visit) error {
+	if v.Method != http.MethodPost {
+		return nil
+	}
+	err := v.ParseForm()
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &gov.Error{Code: gov.CodeBodyTooLarge, Detail: fmt.Sprintf("The form is over %d bytes.", tooLarge.Limit)}
+	case err != nil:
+		return &gov.Error{Code: gov.CodeInvalidField, Detail: "The form did not arrive whole. Try again.", Err: err}
+	}
+	return nil
 }
 
 func formMax(rt route) int64 {
@@ -149,10 +184,10 @@ func (s *Server) admit(rt route, v *visit) error {
 	return err
 }
 
-// signedIn reads the session's cookie and keeps it fresh.
+// signedIn reads the session's cookie, and keeps it fresh while somebody is there.
 func (s *Server) signedIn(v *visit) error {
-	c, err := v.Cookie(s.cookieName())
-	if err != nil {
+	c, _ := v.Cookie(s.cookieName()) // the only error is that there is none
+	if c == nil {
 		return nil
 	}
 	token, renew, ok := s.People.FromCookie(c.Value)
@@ -167,7 +202,7 @@ func (s *Server) signedIn(v *visit) error {
 		return err
 	}
 	v.caller = caller
-	if renew {
+	if renew && !byScript(v) {
 		s.setSession(v, token)
 	}
 	return nil
@@ -205,10 +240,6 @@ func as[T any](answer any, err error) (T, error) {
 // fail shows what went wrong. What is not meant for people says nothing more.
 func (s *Server) fail(v *visit, err error) {
 	code := gov.CodeOf(err)
-	if code == gov.CodeUnauthenticated && v.caller.Session == "" && v.Method == http.MethodGet && v.Header.Get("HX-Request") == "" && !strings.HasPrefix(v.URL.Path, Root+"/sign-in") {
-		s.redirect(v, Root+"/sign-in?next="+escape(v.URL.RequestURI()))
-		return
-	}
 	p := problem{Status: statusOf(code), Code: code, Detail: detailOf(err)}
 	if code == gov.CodeSignInStale {
 		p.Again = Root + "/sign-in?again=1&next=" + escape(backOf(v))
@@ -257,6 +288,8 @@ func statusOf(code gov.Code) int {
 		return http.StatusNotFound
 	case gov.CodeConflict, gov.CodeApprovalClosed, gov.CodeApprovalUsed, gov.CodeApprovalMismatch:
 		return http.StatusConflict
+	case gov.CodeBodyTooLarge:
+		return http.StatusRequestEntityTooLarge
 	case gov.CodeOverloaded:
 		return http.StatusTooManyRequests
 	case gov.CodeLedgerUnavailable:

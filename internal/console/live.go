@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/writ-dev/writ/internal/gov"
 )
@@ -146,8 +147,8 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 	w := csv.NewWriter(v.w)
 	head := []string{"at", "id", "outcome", "would", "mode", "agent", "principal_type", "principal_ref", "assurance", "tool", "session", "policies", "reasons", "bundle", "index", "leaf_hash"}
 	note := []string{"# query: " + q.Encode() + fmt.Sprintf(" ; complete through index %d of %d ; at most %d rows", first.CompleteThrough, first.Size, exportMax)}
-	if err := w.WriteAll([][]string{note, head}); err != nil {
-		return nil
+	if w.WriteAll([][]string{note, head}) != nil {
+		return nil // who asked is gone
 	}
 	_, err := s.pages(v, q, first, func(raw json.RawMessage) error {
 		var d exported
@@ -169,10 +170,11 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 	return nil
 }
 
-// cells keeps a spreadsheet from taking what an agent wrote for a formula.
+// cells keeps a spreadsheet from taking what an agent wrote for a formula: some read the wide forms of the signs too.
 func cells(values ...string) []string {
 	for i, value := range values {
-		if value != "" && strings.ContainsRune("=+-@\t\r", rune(value[0])) {
+		first, _ := utf8.DecodeRuneInString(value)
+		if value != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
 			values[i] = "'" + value
 		}
 	}

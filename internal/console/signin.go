@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,13 @@ func (s *Server) cookieName() string {
 	return "writ"
 }
 
-const flowCookie = "writ_flow"
+// flowCookie is the cookie of a sign-in under way, with its path: no other host, and no other server of this host, can plant one.
+func (s *Server) flowCookie() (name, path string) {
+	if s.secure() {
+		return "__Host-writ-flow", "/"
+	}
+	return "writ-flow", Root + "/sign-in/"
+}
 
 func (s *Server) setSession(v *visit, token string) {
 	http.SetCookie(v.w, &http.Cookie{
@@ -42,7 +49,11 @@ func escape(s string) string { return url.QueryEscape(s) }
 // ownPath gives a path of this console, whatever an address asks for: a sign-in never ends somewhere else.
 func ownPath(next string) string {
 	u, err := url.Parse(next)
-	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, Root+"/") || strings.Contains(next, "\\") || strings.Contains(u.Path, "//") {
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || strings.Contains(u.Path, "\\") {
+		return Root + "/"
+	}
+	// Browsers take "..", "%2e%2e" and "//" out of a path as they like: only one that has none of them is where it says.
+	if clean := path.Clean(u.Path); !strings.HasPrefix(u.Path, Root+"/") || clean != strings.TrimSuffix(u.Path, "/") {
 		return Root + "/"
 	}
 	return u.RequestURI()
@@ -76,19 +87,21 @@ func (s *Server) beginOIDC(v *visit) error {
 	if err != nil {
 		return err
 	}
+	name, at := s.flowCookie()
 	http.SetCookie(v.w, &http.Cookie{
-		Name: flowCookie, Value: begun.Sealed, Path: Root + "/sign-in/", HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteLaxMode, MaxAge: 600,
+		Name: name, Value: begun.Sealed, Path: at, HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteLaxMode, MaxAge: 600,
 	})
 	s.redirect(v, begun.URL)
 	return nil
 }
 
 func (s *Server) callback(v *visit) error {
-	c, err := v.Cookie(flowCookie)
+	name, at := s.flowCookie()
+	c, err := v.Cookie(name)
 	if err != nil {
 		return &gov.Error{Code: gov.CodeUnauthenticated, Detail: "This browser did not begin a sign-in, or too long ago. Begin again."}
 	}
-	s.dropCookie(v, flowCookie, Root+"/sign-in/")
+	s.dropCookie(v, name, at)
 	done, err := s.People.FinishOIDC(v.Context(), c.Value, v.URL.Query(), s.NetworkRef(v.RemoteAddr), v.caller.Session)
 	if err != nil {
 		return err
@@ -222,6 +235,9 @@ func codeOf(session string) string {
 }
 
 func (s *Server) devicePage(v *visit) error {
+	if err := s.People.MayAllow(v.Context(), v.caller); err != nil {
+		return err
+	}
 	q := v.URL.Query()
 	data := deviceData{Session: q.Get("session"), Hash: q.Get("hash"), Code: codeOf(q.Get("session"))}
 	s.render(v, http.StatusOK, "device", page{Title: "Allow the command line", Data: data})

@@ -243,7 +243,14 @@ func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
 	case UseAgents:
 		return agentOf(c, issuer)
 	case UsePeople:
-		return personOf(c, issuer)
+		caller, err := personOf(c, issuer)
+		if err == nil && s.Sessions != nil {
+			err = s.Sessions.Admit(ctx, caller.Principal)
+		}
+		if err != nil {
+			return Caller{}, err
+		}
+		return caller, nil
 	default:
 		return Caller{}, wrongUse(UseAgents)
 	}

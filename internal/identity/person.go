@@ -54,9 +54,10 @@ func (c Caller) Actor(key []byte) canon.Actor {
 	}
 }
 
-// Fresh refuses a person who signed in too long ago, or nobody knows when.
+// Fresh refuses a person who signed in too long ago, or nobody knows when: a time to come is none.
 func (c Caller) Fresh(now time.Time) error {
-	if c.AuthTime.IsZero() || now.Sub(c.AuthTime) > SignInFreshMax {
+	since := now.Sub(c.AuthTime)
+	if c.AuthTime.IsZero() || since > SignInFreshMax || since < -clockSkewMax {
 		return &gov.Error{Code: gov.CodeSignInStale, Detail: "this needs a sign-in of the last " + SignInFreshMax.String() + ": sign in again"}
 	}
 	return nil

@@ -77,7 +77,8 @@ func (s *Service) enrolling(ctx context.Context, invitation string, caller ident
 	return s.Find(ctx, identity.PrincipalRef(s.Key, caller.Principal))
 }
 
-// FinishEnrol takes the new passkey, and signs in who came by invitation: the session is the zero SignedIn for others.
+// FinishEnrol takes the new passkey, and signs in who came by invitation, instead of whoever was signed in in that browser: the
+// session is the zero SignedIn for others.
 func (s *Service) FinishEnrol(ctx context.Context, sealed string, answer []byte, caller identity.Caller, network string) (SignedIn, error) {
 	c, err := s.ceremony(useEnrol, sealed)
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *Service) FinishEnrol(ctx context.Context, sealed string, answer []byte,
 	if err := s.enrol(ctx, p, *key); err != nil || c.Invitation == "" {
 		return SignedIn{}, err
 	}
-	return s.open(ctx, s.caller(p), p.Profile, howPasskey, network, "", nil)
+	return s.open(ctx, s.caller(p), p.Profile, howPasskey, network, caller.Session, nil)
 }
 
 func (s *Service) enrol(ctx context.Context, p Person, key webauthn.Credential) error {

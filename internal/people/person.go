@@ -40,6 +40,7 @@ type Person struct {
 	InvitedTo string                `json:"invited_until,omitempty"`
 	Passkeys  []webauthn.Credential `json:"passkeys,omitempty"`
 	SeenAt    string                `json:"signed_in_at,omitempty"` // TimeLayout; newest sign-in
+	Removals  int                   `json:"removals,omitempty"`     // how often the person was removed: sessions of before stay over
 
 	doc row.Doc
 }
@@ -187,6 +188,7 @@ func (s *Service) Remove(ctx context.Context, actor canon.Actor, ref, reason str
 		return p, err
 	}
 	p.State, p.Invite, p.InvitedTo, p.Passkeys, p.Roles = gov.PersonRemoved, "", "", nil, nil
+	p.Removals++
 	body := canon.PersonRemoved{Person: ref, Reason: reason}
 	return p, s.record(ctx, canon.KindPersonRemoved, actor, body, nil, p.document())
 }

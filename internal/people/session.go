@@ -31,6 +31,8 @@ const (
 	IdleFor = time.Hour
 	// renewAfter is how old a browser's cookie gets before it is written anew.
 	renewAfter = time.Minute
+	// skewMax is how far the clocks of two nodes may be apart.
+	skewMax = time.Minute
 )
 
 // The states of a session's document.
@@ -60,7 +62,8 @@ type Session struct {
 	Roles     []gov.Role    `json:"roles,omitempty"`
 	StartedAt time.Time     `json:"started_at"`
 	ExpiresAt time.Time     `json:"expires_at"`
-	Ended     string        `json:"ended,omitempty"` // how
+	Removals  int           `json:"removals,omitempty"` // of the person, by then
+	Ended     string        `json:"ended,omitempty"`    // how
 
 	doc row.Doc
 }
@@ -89,7 +92,7 @@ func (s *Service) signIn(ctx context.Context, caller identity.Caller, profile id
 		return Session{}, err
 	}
 	if p.State == gov.PersonRemoved {
-		return Session{}, &gov.Error{Code: gov.CodeForbidden, Detail: "this person was removed here; an administrator can invite them again"}
+		return Session{}, refuseRemoved()
 	}
 	now := s.Now().UTC()
 	p.Principal, p.State, p.SeenAt = caller.Principal, gov.PersonActive, now.Format(canon.TimeLayout)
@@ -102,7 +105,7 @@ func (s *Service) signIn(ctx context.Context, caller identity.Caller, profile id
 	roles := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(caller.Roles), p.Roles...))))
 	session := Session{
 		Person: ref, Principal: caller.Principal, Hash: hex.EncodeToString(key.Hash[:]), How: how, Issuer: caller.Issuer, AuthTime: caller.AuthTime.UTC(),
-		Methods: caller.Methods, Level: caller.Level, Groups: caller.Groups, Roles: roles, StartedAt: now, ExpiresAt: now.Add(SessionFor),
+		Methods: caller.Methods, Level: caller.Level, Groups: caller.Groups, Roles: roles, StartedAt: now, ExpiresAt: now.Add(SessionFor), Removals: p.Removals,
 		doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(key.ID)}},
 	}
 	body := canon.SignedIn{
@@ -139,7 +142,7 @@ func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Calle
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	if p.State != gov.PersonActive {
+	if !p.holds(session) {
 		return identity.Caller{}, over
 	}
 	return identity.Caller{
@@ -149,6 +152,19 @@ func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Calle
 	}, nil
 }
 
+// Admit refuses whom an administrator removed, whatever an identity provider says of them. It is what identity.Service asks.
+func (s *Service) Admit(ctx context.Context, person gov.Principal) error {
+	p, err := s.person(ctx, identity.PrincipalRef(s.Key, person))
+	if err == nil && p.State == gov.PersonRemoved {
+		err = refuseRemoved()
+	}
+	return err
+}
+
+func refuseRemoved() error {
+	return &gov.Error{Code: gov.CodeForbidden, Detail: "this person was removed here; an administrator can invite them again"}
+}
+
 func (s *Service) session(ctx context.Context, id string) (Session, error) {
 	var session Session
 	d, err := s.doc(ctx, kindSession, id, &session)
@@ -156,15 +172,38 @@ func (s *Service) session(ctx context.Context, id string) (Session, error) {
 	return session, err
 }
 
-// Sessions lists the newest sessions that nobody ended, of one person or (empty) of all.
+// Sessions lists the newest sessions that are good, of one person or (empty) of all.
 func (s *Service) Sessions(ctx context.Context, person string) ([]Session, error) {
 	docs, err := s.org().Ledger.Store().Docs(ctx, gov.OrgLedger, kindSession, sessionLive, math.MaxInt64, listMax)
 	if err != nil {
 		return nil, err
 	}
 	found, err := all(docs, func(x *Session, d row.Doc) { x.doc = d })
-	return slices.DeleteFunc(found, func(x Session) bool { return !x.Live(s.Now()) || person != "" && x.Person != person }), err
+	if err != nil {
+		return nil, err
+	}
+	var out []Session
+	persons := map[string]Person{}
+	for _, x := range found {
+		if !x.Live(s.Now()) || person != "" && x.Person != person {
+			continue
+		}
+		p, ok := persons[x.Person]
+		if !ok {
+			if p, err = s.person(ctx, x.Person); err != nil {
+				return nil, err
+			}
+			persons[x.Person] = p
+		}
+		if p.holds(x) {
+			out = append(out, x)
+		}
+	}
+	return out, nil
 }
+
+// holds says whether a session of the person was not ended by their removal.
+func (p Person) holds(x Session) bool { return p.State == gov.PersonActive && p.Removals == x.Removals }
 
 // SignOut ends the caller's own session.
 func (s *Service) SignOut(ctx context.Context, caller identity.Caller) error {
@@ -201,15 +240,28 @@ type Link struct {
 	Hash string // SHA-256 of the token, hexadecimal
 }
 
+// MayAllow refuses who cannot allow a session for the command line: only a person who signed in in a browser, and just now, can.
+// A session that was itself allowed cannot allow another one, or one consent would last for ever.
+func (s *Service) MayAllow(ctx context.Context, caller identity.Caller) error {
+	own, err := s.session(ctx, caller.Session)
+	if err != nil {
+		return err
+	}
+	if own.doc.Version == 0 || own.How == howLink {
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "only who is signed in in a browser allows a session for the command line"}
+	}
+	return caller.Fresh(s.Now())
+}
+
 // Allow opens the session that a link asks for, with the standing of the caller's own.
 func (s *Service) Allow(ctx context.Context, caller identity.Caller, link Link, network string) (Session, error) {
 	key := identity.Key{ID: gov.CredentialID(link.ID), Role: state.RolePerson}
-	n, err := hex.Decode(key.Hash[:], []byte(link.Hash))
-	if err != nil || n != len(key.Hash) || !identity.ValidKeyID(link.ID) {
+	hash, err := hex.DecodeString(link.Hash)
+	if copy(key.Hash[:], hash); err != nil || len(hash) != len(key.Hash) || !identity.ValidKeyID(link.ID) {
 		return Session{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the link is cut off; copy it again, whole"}
 	}
-	if caller.Session == "" {
-		return Session{}, &gov.Error{Code: gov.CodeForbidden, Detail: "only who is signed in in a browser allows a session for the command line"}
+	if err := s.MayAllow(ctx, caller); err != nil {
+		return Session{}, err
 	}
 	return s.signIn(ctx, caller, identity.Profile{}, howLink, key, network, "", nil)
 }
@@ -237,7 +289,7 @@ func (s *Service) FromCookie(value string) (token string, renew, ok bool) {
 		return "", false, false
 	}
 	idle := s.Now().Sub(time.Unix(seen, 0))
-	return parts[0], idle >= renewAfter, idle < IdleFor
+	return parts[0], idle >= renewAfter, idle > -skewMax && idle < IdleFor
 }
 
 // all decodes documents.

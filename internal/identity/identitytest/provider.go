@@ -1,5 +1,6 @@
 // Package identitytest is an OpenID provider on loopback for tests: zitadel/oidc with real discovery, keys and token
-// endpoint, whose keys can be rotated and withdrawn and which can go away. It is for tests only.
+// endpoint, and a login page, so that programs and browsers can sign people in; its keys can be rotated and withdrawn, and it
+// can go away or go wrong. It is for tests only.
 package identitytest
 
 import (
@@ -30,13 +31,15 @@ import (
 
 // Provider is a running OpenID provider.
 type Provider struct {
-	URL string // the issuer
+	URL string           // the issuer
+	Now func() time.Time // its clock; nil: the real one. Set before use
 
-	mu      sync.Mutex
-	keys    []Key // the last one signs
-	down    bool
-	clients map[string]client
-	asked   map[string]int // requests by path
+	mu       sync.Mutex
+	keys     []Key // the last one signs
+	down     bool
+	clients  map[string]client
+	asked    map[string]int // requests by path
+	browsers browsers
 }
 
 // client may ask for tokens with its id and a secret that is its id too.
@@ -57,7 +60,7 @@ type Key struct {
 // New starts a provider that signs with RS256, and stops it with the test.
 func New(t testing.TB) *Provider {
 	t.Helper()
-	p := &Provider{clients: map[string]client{}, asked: map[string]int{}}
+	p := &Provider{clients: map[string]client{}, asked: map[string]int{}, browsers: newBrowsers()}
 	server := httptest.NewUnstartedServer(nil)
 	p.URL = "http://" + server.Listener.Addr().String()
 	p.Rotate(t, jose.RS256)
@@ -66,7 +69,10 @@ func New(t testing.TB) *Provider {
 	if err != nil {
 		t.Fatalf("start provider: %v", err)
 	}
-	server.Config.Handler = p.handler(inner)
+	mux := http.NewServeMux()
+	mux.HandleFunc(LoginPath, p.login)
+	mux.Handle("/", p.tokens(t, inner))
+	server.Config.Handler = p.handler(mux)
 	server.Start()
 	t.Cleanup(server.Close)
 	return p
