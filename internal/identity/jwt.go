@@ -244,6 +244,8 @@ func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
 		return agentOf(c, issuer)
 	case UsePeople:
 		return personOf(c, issuer)
+	case UseChanges:
+		return proposerOf(c, issuer)
 	default:
 		return Caller{}, wrongUse(UseAgents)
 	}
