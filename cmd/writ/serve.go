@@ -29,7 +29,7 @@ type serveCmd struct {
 	Secrets       string        `help:"Directory with the secrets that bundles name, one file each; beside it, variables: WRIT_SECRET_NAME." env:"WRIT_SECRETS" type:"path"`
 	Origin        string        `help:"Origin of the ledger's checkpoints, for a key file that is made now (example.com/writ)." env:"WRIT_ORIGIN"`
 	Witness       []string      `help:"Witness to ask for cosignatures: url=URL,key=VKEY. May be repeated." sep:"none" env:"WRIT_WITNESS"`
-	Issuer        []string      `help:"Trusted issuer of tokens: url=URL,audience=AUD,for=agents|principals,environment=ENV. May be repeated." sep:"none" env:"WRIT_ISSUER"`
+	Issuer        []string      `help:"Trusted issuer of tokens: url=URL,audience=AUD,for=agents|principals|people|changes,environment=ENV. May be repeated." sep:"none" env:"WRIT_ISSUER"`
 	PrivateLedger bool          `help:"Ask for a credential on the ledger's read API too." env:"WRIT_PRIVATE_LEDGER"`
 	Heartbeat     time.Duration `help:"Record a heartbeat after so much silence." default:"1m"`
 	Scrub         time.Duration `help:"Derive every ledger again at this interval." default:"24h"`

@@ -101,6 +101,8 @@ func (s *Server) concerns(r *request, env *live.Environment, f approval.Request)
 		return true
 	case state.RoleAgent:
 		return f.Agent == r.caller.Agent
+	case state.RoleProposer:
+		return false
 	case state.RolePerson:
 		member := slices.Clone(r.caller.Groups)
 		if engine := env.Control().Engine; engine != nil {

@@ -24,7 +24,8 @@ type changeWire struct {
 	Author      canon.Actor      `json:"author"`
 	Commit      string           `json:"commit,omitempty"`
 	Branch      string           `json:"branch,omitempty"`
-	Tests       int              `json:"tests"` // of the bundle's own, which pass
+	Issuer      string           `json:"issuer,omitempty"` // of the token that a program of CI proposed with
+	Tests       int              `json:"tests"`            // of the bundle's own, which pass
 	Rollback    bool             `json:"rollback"`
 	Emergency   *emergencyWire   `json:"emergency,omitempty"`
 	Scheduled   *change.Schedule `json:"scheduled,omitempty"` // with scheduled
@@ -53,7 +54,7 @@ const remedyRejected = "the bundle is in force and its review was denied: roll b
 
 func (s *Server) changeOf(env *live.Environment, p change.Proposal) changeWire {
 	w := changeWire{
-		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author, Commit: p.Commit, Branch: p.Branch,
+		ID: p.ID(), Environment: env.Ledger.Name(), State: p.State, Bundle: p.Bundle, Base: p.Base, Description: p.Description, Author: p.Author, Commit: p.Commit, Branch: p.Branch, Issuer: p.Issuer,
 		Tests: p.Tests, Rollback: p.Rollback, Scheduled: p.Schedule, Reviews: p.Reviews,
 	}
 	if e := p.Emergency; e != nil {

@@ -147,6 +147,8 @@ func (s *Server) authorize(rt route, r *request) error {
 func permitted(rt route, caller identity.Caller) error {
 	person := caller.Role == state.RolePerson
 	switch {
+	case caller.Role == state.RoleProposer && rt.pattern != "POST /v1/changes":
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "a program of CI proposes changes, at POST /v1/changes, and does nothing else"}
 	case rt.scope == scopeAgent && caller.Role != state.RoleAgent:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "this route is for agents; use an agent's key"}
 	case rt.scope == scopeAdmin && !administrator(caller):
@@ -371,6 +373,8 @@ func reads(c identity.Caller, env *live.Environment) bool {
 		return true
 	case state.RoleAgent:
 		return env.Ledger.Name() == c.Environment
+	case state.RoleProposer: // of what it proposed
+		return c.Environment == gov.OrgLedger || c.Environment == env.Ledger.Name()
 	case state.RolePerson:
 		return len(c.RolesIn(env.Control().Engine)) > 0
 	}

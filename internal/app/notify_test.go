@@ -296,6 +296,33 @@ func TestAChangeCannotHideItself(t *testing.T) {
 	}
 }
 
+func TestAnEmergencyIsTold(t *testing.T) {
+	t.Parallel()
+	o, p := newOffice(t), newPager(t)
+	n := start(t, o.paged(t.TempDir(), p))
+	n.acmeTells(t, everything)
+	ana, maria, omar := o.signIn("ana", nil), o.signIn("maria", nil), o.signIn("omar", nil)
+	longer := func(token, days string) string {
+		t.Helper()
+		tar := acmeWith(t, "writ.yaml", "retention: {days: 455}", everything+"retention: {days: "+days+"}")
+		return wantState(t, n.propose(token, "Longer", tar), "proposed")["id"].(string)
+	}
+	both := longer(ana, "500")
+	wantState(t, n.hurry(both, maria), "activated")
+	alone := longer(omar, "501")
+	wantState(t, n.hurry(alone, omar), "review_owed")
+	p.wants("change_proposed "+both, "change_activated "+both, "change_proposed "+alone, "review_owed "+alone)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, got := range p.got {
+		data := got["data"].(map[string]any)
+		owed := got["type"] == "dev.writ.review_owed"
+		if (owed || got["type"] == "dev.writ.change_activated") && (fmt.Sprint(data["why"]) != "[refunds go to the wrong account Longer]" || owed != (data["deadline"] != nil)) {
+			t.Errorf("people are told %v", got)
+		}
+	}
+}
+
 // TestANoticeIsToldOnceByThreeNodes while none of them dies.
 func TestANoticeIsToldOnceByThreeNodes(t *testing.T) {
 	t.Parallel()

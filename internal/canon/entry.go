@@ -22,7 +22,7 @@ const TimeLayout = "2006-01-02T15:04:05.000000Z"
 // version of the encoding.
 const version = 1
 
-// Actor is who caused an entry: an agent by its id, an administrator by credential, a person by reference, or Writ itself.
+// Actor is who caused an entry: an agent by its id, an administrator by credential, a person by reference, a program of CI by issuer and subject, or Writ itself.
 type Actor struct {
 	Type string `json:"type"` // agent, admin, person, system
 	ID   string `json:"id"`
@@ -34,6 +34,8 @@ const (
 	ActorAdmin  = "admin"
 	ActorSystem = "system"
 	ActorPerson = "person" // by the opaque reference of a user
+
+	ActorWorkload = "workload" // a program of CI, by the issuer of its token, # and the token's sub claim
 )
 
 // Entry is one record of a ledger.

@@ -49,7 +49,7 @@ func bodies() map[canon.Kind]any {
 			State: gov.ApprovalApproved, ExecuteBy: "2026-11-23T14:13:00.000000Z", Commitments: commitments,
 			Signed: &canon.PasskeySignature{Passkey: "AAEC", PublicKey: "pQEC", RelyingParty: "writ.example.com", ClientData: "e30", AuthenticatorData: "AA", Signature: "MEUC"},
 		},
-		canon.KindChangeProposed: canon.ChangeProposed{Bundle: "sha256:bb", Base: "sha256:aa", Description: "Refunds up to 600", Tests: 52, Commit: "c0ffee", Branch: "main"},
+		canon.KindChangeProposed: canon.ChangeProposed{Bundle: "sha256:bb", Base: "sha256:aa", Description: "Refunds up to 600", Tests: 52, Commit: "c0ffee", Branch: "main", Issuer: "https://ci.example.com"},
 		canon.KindChangeReviewed: canon.ChangeReviewed{
 			Change: "chg_x", Review: gov.VoteApprove, Person: "p_x", Groups: []gov.GroupID{"leads"}, Issuer: "https://idp.example.com",
 			AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32), State: gov.ChangeApproved,

@@ -290,6 +290,7 @@ type ChangeProposed struct {
 	Tests       int              `json:"tests"` // of the bundle's own, all of which pass
 	Commit      string           `json:"commit,omitempty"`
 	Branch      string           `json:"branch,omitempty"`
+	Issuer      string           `json:"issuer,omitempty"` // of the token that a program of CI proposed with
 }
 
 // ChangeReviewed is what a person who may review changes said to one, and how far the change came by it.

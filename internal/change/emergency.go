@@ -78,7 +78,7 @@ func (s *Service) Hurry(ctx context.Context, person identity.Caller, env *live.E
 	if body.State == gov.ChangeReviewOwed {
 		p.doc.Due = gov.ReviewDue(now)
 		body.ReviewBy = p.doc.Due.Format(canon.TimeLayout)
-		events = append(events, gov.EventReviewOwed)
+		events = []gov.Event{gov.EventReviewOwed, gov.EventChangeActivated}
 	} else {
 		p.Reviews = append(p.Reviews, Review{Person: actor.ID, Review: gov.VoteApprove, At: now.Format(canon.TimeLayout)})
 	}

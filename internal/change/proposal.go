@@ -43,6 +43,7 @@ type Proposal struct {
 	Schedule    *Schedule        `json:"schedule,omitempty"` // with scheduled
 	Commit      string           `json:"commit,omitempty"`
 	Branch      string           `json:"branch,omitempty"`
+	Issuer      string           `json:"issuer,omitempty"` // of the token that a program of CI proposed with
 
 	doc row.Doc
 }
@@ -145,6 +146,9 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	}
 	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}, Commit: from.Commit, Branch: from.Branch}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
+	if caller.Role == state.RoleProposer {
+		p.Issuer, body.Issuer = caller.Issuer, caller.Issuer
+	}
 	active := env.Control().Engine.Bundle()
 	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
 		r.Docs = append(outbox.Owe(active, env.Ledger.Name(), active.Approvers, s.Now(), gov.EventChangeProposed), p.document())
@@ -315,6 +319,9 @@ func (s *Service) Activate(ctx context.Context, caller identity.Caller, env *liv
 }
 
 func (s *Service) mayActivate(caller identity.Caller, env *live.Environment, p Proposal) error {
+	if caller.Role == state.RoleProposer {
+		return &gov.Error{Code: gov.CodeForbidden, Detail: "a program proposes changes; people and administrators activate them"}
+	}
 	if caller.Role == state.RoleAdmin || p.Author == caller.Actor(s.Key) {
 		return nil
 	}

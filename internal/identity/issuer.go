@@ -16,27 +16,29 @@ import (
 // Use is what the tokens of an issuer are taken for.
 type Use string
 
-// The uses: to authenticate an agent, to prove the principal of a call, or to sign a person in.
+// The uses: to authenticate an agent, to prove the principal of a call, to sign a person in, or to propose changes of the bundle.
 const (
 	UseAgents     Use = "agents"
 	UsePrincipals Use = "principals"
 	UsePeople     Use = "people"
+	UseChanges    Use = "changes"
 )
 
 // Issuer is one trusted issuer of tokens and what its tokens mean here.
 type Issuer struct {
-	URL          string          // exactly as in the iss claim; the discovery document is below it
-	Audience     string          // that a token must name
-	For          Use             // agents, principals or people
-	Environment  gov.Environment // that the agents belong to; of principals: the only one, or empty for all
-	AgentClaim   string          // that has the agent's id; "sub" if empty
-	AgentPrefix  string          // that the claim's value must begin with and that is not part of the id
-	SubjectClaim string          // that has the principal's id; "sub" if empty
-	GroupsClaim  string          // that lists the principal's groups; "groups" if empty
-	Rule         state.Rule      // for whom the agents may call; state.RuleRunsAs if empty
-	AdminGroup   gov.GroupID     // of people: whose members are administrators
-	SecretFile   string          // of people: has the secret of the client that Audience names; empty: a public client
-	Scopes       []string        // of people: asked for besides openid, profile and email
+	URL           string          // exactly as in the iss claim; the discovery document is below it
+	Audience      string          // that a token must name
+	For           Use             // agents, principals, people or changes
+	Environment   gov.Environment // that the agents belong to; of principals and changes: the only one, or empty for all
+	AgentClaim    string          // that has the agent's id; "sub" if empty
+	AgentPrefix   string          // that the claim's value must begin with and that is not part of the id
+	SubjectClaim  string          // that has the principal's id; "sub" if empty
+	GroupsClaim   string          // that lists the principal's groups; "groups" if empty
+	Rule          state.Rule      // for whom the agents may call; state.RuleRunsAs if empty
+	SubjectPrefix string          // of changes: what the sub claim of a pipeline that may propose begins with
+	AdminGroup    gov.GroupID     // of people: whose members are administrators
+	SecretFile    string          // of people: has the secret of the client that Audience names; empty: a public client
+	Scopes        []string        // of people: asked for besides openid, profile and email
 }
 
 const (
@@ -51,7 +53,7 @@ const (
 const issuerExample = "url=https://idp.example.com,audience=writ,for=agents,environment=prod"
 
 // ParseIssuer reads an issuer as the command line gives it: key=value pairs with commas between them. The keys are url,
-// audience, for, environment, agent_claim, agent_prefix, subject_claim, groups_claim, rule, admin_group, client_secret_file and
+// audience, for, environment, agent_claim, agent_prefix, subject_claim, groups_claim, rule, subject_prefix, admin_group, client_secret_file and
 // scopes (with spaces between them).
 func ParseIssuer(s string) (Issuer, error) {
 	var i Issuer
@@ -93,6 +95,8 @@ func (i *Issuer) set(key, value string) error {
 		i.GroupsClaim = value
 	case "rule":
 		i.Rule = state.Rule(value)
+	case "subject_prefix":
+		i.SubjectPrefix = value
 	case "admin_group":
 		i.AdminGroup = gov.GroupID(value)
 	case "client_secret_file":
@@ -101,7 +105,7 @@ func (i *Issuer) set(key, value string) error {
 		i.Scopes = strings.Fields(value)
 	default:
 		return fmt.Errorf("issuer: %q is not known; the keys are url, audience, for, environment, agent_claim, agent_prefix, "+
-			"subject_claim, groups_claim, rule, admin_group, client_secret_file and scopes", key)
+			"subject_claim, groups_claim, rule, subject_prefix, admin_group, client_secret_file and scopes", key)
 	}
 	return nil
 }
@@ -115,6 +119,9 @@ func (i Issuer) complete() (Issuer, error) {
 		return Issuer{}, fmt.Errorf("issuer %s: audience is missing; write audience= and what the issuer puts into the aud claim "+
 			"of tokens for Writ, so that tokens for others do not count", i.URL)
 	}
+	if i.SubjectPrefix != "" && i.For != UseChanges {
+		return Issuer{}, fmt.Errorf("issuer %s: subject_prefix is of for=changes; leave it out with for=%s", i.URL, i.For)
+	}
 	switch i.For {
 	case UseAgents:
 		return i.completeAgents()
@@ -122,9 +129,12 @@ func (i Issuer) complete() (Issuer, error) {
 		return i.completePrincipals()
 	case UsePeople:
 		return i.completePeople()
+	case UseChanges:
+		return i.completeChanges()
 	default:
 		return Issuer{}, fmt.Errorf("issuer %s: for=%s is not known; write for=agents (its tokens authenticate agents), "+
-			"for=principals (its tokens prove for whom a call is made) or for=people (its tokens sign people in)", i.URL, i.For)
+			"for=principals (its tokens prove for whom a call is made), for=people (its tokens sign people in) or "+
+			"for=changes (its tokens propose changes)", i.URL, i.For)
 	}
 }
 
@@ -233,7 +243,7 @@ func (is *Issuers) clash(i Issuer) error {
 				"token made for one cannot be used for another", i.URL, i.Audience)
 		}
 		overlap := other.Environment == i.Environment || other.Environment == "" || i.Environment == ""
-		if i.For != UseAgents && other.For == i.For && other.URL != i.URL && overlap {
+		if (i.For == UsePrincipals || i.For == UsePeople) && other.For == i.For && other.URL != i.URL && overlap {
 			return fmt.Errorf("issuers %s and %s both name principals or people of one environment, and the same subject could be two people; "+
 				"give each an environment of its own", other.URL, i.URL)
 		}

@@ -251,6 +251,8 @@ func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
 			return Caller{}, err
 		}
 		return caller, nil
+	case UseChanges:
+		return proposerOf(c, issuer)
 	default:
 		return Caller{}, wrongUse(UseAgents)
 	}

@@ -49,6 +49,8 @@ func (c Caller) Actor(key []byte) canon.Actor {
 		return canon.Actor{Type: canon.ActorPerson, ID: PrincipalRef(key, c.Principal)}
 	case state.RoleAgent:
 		return canon.Actor{Type: canon.ActorAgent, ID: string(c.Agent)}
+	case state.RoleProposer:
+		return canon.Actor{Type: canon.ActorWorkload, ID: c.Issuer + "#" + c.Subject}
 	default:
 		return canon.Actor{Type: canon.ActorAdmin, ID: string(c.Credential)}
 	}

@@ -17,6 +17,9 @@ const (
 	RoleAgent  Role = "agent"
 	RoleAdmin  Role = "admin"
 	RolePerson Role = "person"
+
+	// RoleProposer is a program of CI, which comes with a token of its issuer and proposes changes of the bundle: nothing else.
+	RoleProposer Role = "proposer"
 )
 
 // Rule says for whom the holder of a credential may call.
