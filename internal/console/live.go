@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -147,10 +148,8 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 	w := csv.NewWriter(v.w)
 	head := []string{"at", "id", "outcome", "would", "mode", "agent", "principal_type", "principal_ref", "assurance", "tool", "session", "policies", "reasons", "bundle", "index", "leaf_hash"}
 	note := []string{"# query: " + q.Encode() + fmt.Sprintf(" ; complete through index %d of %d ; at most %d rows", first.CompleteThrough, first.Size, exportMax)}
-	if w.WriteAll([][]string{note, head}) != nil {
-		return nil // who asked is gone
-	}
-	_, err := s.pages(v, q, first, func(raw json.RawMessage) error {
+	err := errors.Join(w.Write(note), w.Write(head))
+	_, found := s.pages(v, q, first, func(raw json.RawMessage) error {
 		var d exported
 		if err := json.Unmarshal(raw, &d); err != nil {
 			return err
@@ -162,7 +161,7 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 		return w.Write(cells(d.At, d.ID, d.Outcome, d.Would, d.Mode, d.Agent, d.Principal.Type, d.Principal.Ref, d.Principal.Assurance, d.Tool, d.Session,
 			strings.Join(d.Policies, " "), strings.Join(reasons, " "), d.Bundle, fmt.Sprint(d.Receipt.Index), d.Receipt.LeafHash))
 	})
-	if err != nil {
+	if err = errors.Join(err, found); err != nil {
 		s.Log.Error("export", "err", err)
 		panic(http.ErrAbortHandler) // a file that ends early must not look whole
 	}
