@@ -83,7 +83,7 @@ func TestAnEmergencyTakesTwoPeopleOrIsOwedAReview(t *testing.T) {
 	if owed := n.owed(); len(owed) != 1 || owed[0].(map[string]any)["overdue"] != true {
 		t.Errorf("owed past its time: %v", owed)
 	}
-	o.clock.Store(0)
+	omar, maria = o.signIn("omar", nil), o.signIn("maria", nil) // clocks go forward
 	denied := wantState(t, n.review(two, omar, "deny"), "rejected")
 	if denied["remedy"] == nil || denied["bundle"] != n.active() {
 		t.Errorf("denied after: %v", denied)
