@@ -55,7 +55,7 @@ func (o *office) config(dir string) app.Config {
 // signIn gives a person's token.
 func (o *office) signIn(person string, claims map[string]any) string {
 	o.t.Helper()
-	all := map[string]any{"auth_time": time.Now().Unix(), "amr": []string{"pwd", "otp"}, "acr": "2"}
+	all := map[string]any{"auth_time": o.now().Unix(), "amr": []string{"pwd", "otp"}, "acr": "2"}
 	for name, v := range claims {
 		if all[name] = v; v == nil {
 			delete(all, name)

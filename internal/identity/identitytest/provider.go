@@ -266,7 +266,7 @@ func (s *store) ClientCredentialsTokenRequest(_ context.Context, id string, scop
 
 // CreateAccessToken gives every token five minutes.
 func (s *store) CreateAccessToken(_ context.Context, request op.TokenRequest) (string, time.Time, error) {
-	return "token-of-" + request.GetSubject(), time.Now().Add(5 * time.Minute), nil
+	return "token-of-" + request.GetSubject(), s.p.now().Add(5 * time.Minute), nil
 }
 
 // GetPrivateClaimsFromScopes adds the claims that the client was registered with.
