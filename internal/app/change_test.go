@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/bundle"
 )
 
@@ -160,5 +161,22 @@ func TestAChangeIsReviewedUnderTheRuleThatHolds(t *testing.T) {
 	wantProblem(t, n.propose(ana, " ", acmeWith(t, refundsFile, oldReason, newReason)), 400, "invalid_field")
 	if e := n.send(http.MethodPost, "/v1/bundles?environment=prod", n.admin, "application/x-tar", acmeWith(t, refundsFile, oldReason, newReason)); e.status != 409 {
 		t.Errorf("the administrator replaces a bundle without review: %d %s", e.status, e.body)
+	}
+}
+
+// TestABundleThatNobodyCouldReviewIsRefused, where no identity provider could know who is in the groups.
+func TestABundleThatNobodyCouldReviewIsRefused(t *testing.T) {
+	t.Parallel()
+	const listed, nobody = "members: [user:ana, user:maria]", "members: []"
+	alone := start(t, app.Config{Data: t.TempDir()})
+	bundleOf := func() []byte {
+		return acmeWith(t, "writ.yaml", "change_approvers: [leads, security]", "change_approvers: [leads]", listed, nobody)
+	}
+	e := alone.send("POST", "/v1/bundles?environment=prod", alone.admin, "application/x-tar", bundleOf())
+	wantProblem(t, e, 422, "bundle_invalid")
+	o := newOffice(t)
+	n := start(t, o.config(t.TempDir()))
+	if e := n.send("POST", "/v1/bundles?environment=prod", n.admin, "application/x-tar", bundleOf()); e.status != 200 {
+		t.Errorf("with a provider: %d %s", e.status, e.body)
 	}
 }

@@ -108,7 +108,7 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 		Retention:    Retention{Days: 455},
 		Approvers:    []gov.GroupID{"leads"},
 		Roles:        map[gov.GroupID][]gov.Role{"leads": {gov.RoleAuthor, gov.RoleAuditor}, "desk": {gov.RoleAuthor}},
-		Groups:       []Group{{"leads", "Review changes.", []gov.Principal{ana}}, {"desk", "Support.", []gov.Principal{desk, ana}}},
+		Groups:       []Group{{"leads", "Review changes.", []gov.Principal{ana, {Type: gov.PrincipalUser, ID: "lea"}}}, {"desk", "Support.", []gov.Principal{desk, ana}}},
 		Channels: []Channel{{
 			ID: "leads-mail", Type: gov.ChannelEmail, Secret: "MAIL", From: "writ@example.com", To: []string{"leads@example.com"},
 			Events: []gov.Event{gov.EventApprovalRequested, gov.EventReviewOwed}, Groups: []gov.GroupID{"leads"}, Environments: []gov.Environment{"prod"},

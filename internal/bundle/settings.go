@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/writ-dev/writ/internal/gov"
 )
@@ -31,6 +32,27 @@ func (r *reader) settings() {
 	if v := get("change_approvers"); v.given() && len(v.node.Content) == 0 {
 		v.wrong("name a group of people who review changes", "change_approvers is empty, so nobody could ever change this bundle")
 	}
+	if listed := r.b.Reviewers(); len(listed) == 1 {
+		get("change_approvers").wrong("list a second person in these groups, or nobody where the identity provider says who is in them",
+			"%s alone is listed to review changes, and nobody reviews their own", listed[0])
+	}
+}
+
+// Reviewers are the users that the groups of change_approvers list, sorted. An identity provider may know of more.
+func (b *Bundle) Reviewers() []gov.Principal {
+	var out []gov.Principal
+	for _, g := range b.Groups {
+		if !slices.Contains(b.Approvers, g.ID) {
+			continue
+		}
+		for _, p := range g.Members {
+			if p.Type == gov.PrincipalUser {
+				out = append(out, p)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b gov.Principal) int { return strings.Compare(a.ID, b.ID) })
+	return slices.Compact(out)
 }
 
 // roles reads which groups have which role. Who approves is said by change_approvers and by policies.

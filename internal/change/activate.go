@@ -27,6 +27,7 @@ import (
 type Service struct {
 	Environments *live.Set
 	Key          []byte // of the opaque references of users
+	Provider     bool   // people sign in at an identity provider, which may know who is in a group
 	Now          func() time.Time
 	Rand         io.Reader
 }
@@ -64,7 +65,7 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 	if caller.Role != state.RoleAdmin {
 		return Activated{}, &gov.Error{Code: gov.CodeForbidden, Detail: "only the bootstrap administrator activates a first bundle"}
 	}
-	if err := fit(engine, name); err != nil {
+	if err := s.fit(engine, name); err != nil {
 		return Activated{}, err
 	}
 	env := s.Environments.Open(name)
@@ -104,7 +105,11 @@ func (s *Service) record(name gov.Environment, caller identity.Caller, body cano
 	return record, nil
 }
 
-func fit(engine *policy.Engine, name gov.Environment) error {
+func (s *Service) fit(engine *policy.Engine, name gov.Environment) error {
+	if len(engine.Bundle().Reviewers()) == 0 && !s.Provider {
+		return &gov.Error{Code: gov.CodeBundleInvalid, Detail: "the groups of change_approvers list nobody, and no identity provider is configured that could know them: " +
+			"nobody could ever review a change (writ.yaml, groups, members: at least two)"}
+	}
 	if _, ok := engine.Bundle().Environment(name); !ok {
 		return &gov.Error{Code: gov.CodeBundleInvalid, Detail: fmt.Sprintf("the bundle does not define the environment %s (writ.yaml, environments)", name)}
 	}

@@ -128,7 +128,7 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	if description == "" || len(description) > descriptionBytesMax {
 		return Proposal{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/description", Detail: fmt.Sprintf("say what changes and why, in 1 to %d bytes", descriptionBytesMax)}
 	}
-	if err := fit(engine, env.Ledger.Name()); err != nil {
+	if err := s.fit(engine, env.Ledger.Name()); err != nil {
 		return Proposal{}, err
 	}
 	if err := env.Refresh(ctx); err != nil {

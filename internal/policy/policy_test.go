@@ -23,7 +23,7 @@ import (
 const writYAML = `environments: {prod: {mode: %s}}
 change_approvers: [leads]
 groups:
-  leads: {description: leads, members: ["user:ana"]}
+  leads: {description: leads, members: ["user:ana", "user:lea"]}
   finance: {description: finance, members: ["user:fay"]}
 `
 

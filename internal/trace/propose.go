@@ -145,7 +145,7 @@ func (u Usage) Bundle(s Strictness) (map[string][]byte, error) {
 			"environments":     map[string]any{Environment: map[string]any{"mode": string(mode)}},
 			"retention":        map[string]any{"days": retentionDays},
 			"change_approvers": []string{reviewers},
-			"groups":           map[string]any{reviewers: map[string]any{"description": "Who approves changes and gated calls: replace by a group of your identity provider.", "members": []string{"user:replace-me"}}},
+			"groups":           map[string]any{reviewers: map[string]any{"description": "Who approves changes and gated calls: replace by a group of your identity provider.", "members": []string{"user:replace-me", "user:replace-me-too"}}},
 		},
 		"agents.yaml": map[string]any{"agents": u.agents()},
 		"tools.yaml":  map[string]any{"tools": u.tools(s)},
