@@ -154,6 +154,8 @@ test("searching and exporting", async () => {
   assert.equal(csv.trim().split("\n").length, rows + 2);
   await maria.locator("table.rows tbody a").first().click();
   assert.match(await maria.textContent("main"), /Proof/);
+  await maria.getByRole("button", { name: "Judge it again" }).click();
+  await maria.getByText("It comes out the same").waitFor();
 });
 
 test("every page: no violation, nothing over the edge, light and dark, wide and narrow", async () => {
@@ -164,7 +166,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const pages = {
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
     approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id, changes: "/console/changes", change: "/console/changes/" + proposed.id,
-    "new-change": "/console/changes/new", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
+    "new-change": "/console/changes/new", replay: "/console/decisions/" + decisions.decisions[0].id + "/replay", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };

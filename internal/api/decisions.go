@@ -16,6 +16,8 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/replay"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -400,6 +402,16 @@ func (s *Server) requestBehind(ctx context.Context, env *live.Environment, id go
 	}
 	w := s.requestOf(env, found)
 	return &w, nil
+}
+
+// judgeAgain judges one recorded decision again.
+func (s *Server) judgeAgain(ctx context.Context, r *request) (any, error) {
+	env, item, err := s.decisionByID(ctx, r, gov.EntryID(r.PathValue("id")))
+	if err != nil {
+		return nil, err
+	}
+	compile := func(digest gov.BundleDigest) (*policy.Engine, error) { return env.Engine(ctx, digest) }
+	return replay.One(ctx, env.Ledger, compile, item)
 }
 
 func resultOf(ctx context.Context, env *live.Environment, decision int64) (*resultChainWire, error) {

@@ -31,6 +31,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/decisions", scopeAgent, s.decide},
 		{"GET /v1/decisions", scopeRead, s.listDecisions},
 		{"GET /v1/decisions/{id}", scopeRead, s.showDecision},
+		{"GET /v1/decisions/{id}/replay", scopeReview, s.judgeAgain},
 		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
 		{"GET /v1/approvals", scopeRead, s.listApprovals},
 		{"GET /v1/approvals/{id}", scopeRead, s.showApproval},

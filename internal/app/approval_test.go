@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/internal/app"
+	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/identity/identitytest"
@@ -135,6 +136,20 @@ func replays(t *testing.T, dir string) {
 	report, err := replay.Replay(t.Context(), l, compile, replay.Range{To: head.Size}, app.Parallel(2), func(int64) {})
 	if err != nil || report.Decisions == 0 || report.Same != report.Decisions || report.Different != 0 {
 		t.Errorf("replay: %+v, %v", report, err)
+	}
+	err = l.Scan(t.Context(), 0, head.Size, false, func(raw ledger.Raw) error {
+		item, err := l.At(t.Context(), raw.Index)
+		if err != nil || item.Kind != canon.KindDecision {
+			return err
+		}
+		again, err := replay.One(t.Context(), l, compile, item)
+		if err == nil && !again.Same {
+			t.Errorf("judged again by itself, %s comes out differently: %s", item.ID, again.What)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -68,3 +68,18 @@ func TestWhatTheOverviewCounts(t *testing.T) {
 	}
 	wantProblem(t, n.get("/v1/ledgers/nowhere", n.admin), 404, "not_found")
 }
+
+// TestADecisionIsJudgedAgainOverTheAPI: an allowed one comes out the same, for people and administrators.
+func TestADecisionIsJudgedAgainOverTheAPI(t *testing.T) {
+	t.Parallel()
+	n := start(t, app.Config{Data: t.TempDir()})
+	n.acme()
+	_, key := n.key("support-bot", "runs_as")
+	id := n.ask(key, `{"agent":"support-bot","tool":"zendesk/read_ticket","input":{"ticket":"T-1"}}`, "allow")["id"].(string)
+	again := n.get("/v1/decisions/"+id+"/replay", n.admin).decode(t)
+	if again["same"] != true || again["outcome"] != "allow" || again["control_changes"] != 2.0 {
+		t.Errorf("judged again: %v", again)
+	}
+	wantProblem(t, n.get("/v1/decisions/"+id+"/replay", key), 403, "forbidden")
+	wantProblem(t, n.get("/v1/decisions/dec_none/replay", n.admin), 404, "not_found")
+}

@@ -127,6 +127,10 @@ func (s *Server) decision(v *visit) error {
 	return s.show(v, "decision", "Decision", "decisions", "/v1/decisions/"+url.PathEscape(v.PathValue("id")))
 }
 
+func (s *Server) replay(v *visit) error {
+	return s.show(v, "replay", "Judged again", "decisions", "/v1/decisions/"+url.PathEscape(v.PathValue("id"))+"/replay")
+}
+
 // listData is a list by state.
 type listData struct {
 	Page   any

@@ -21,6 +21,7 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/live", person, s.live},
 		{"GET " + Root + "/decisions", person, s.decisions},
 		{"GET " + Root + "/decisions/{id}", person, s.decision},
+		{"GET " + Root + "/decisions/{id}/replay", person, s.replay},
 		{"GET " + Root + "/export/{file}", person, s.export},
 		{"GET " + Root + "/approvals", person, s.approvals},
 		{"GET " + Root + "/approvals/{id}", person, s.approval},
