@@ -147,8 +147,9 @@ func (s *Server) exportCSV(v *visit, q url.Values, first exportPage) error {
 	w := csv.NewWriter(v.w)
 	head := []string{"at", "id", "outcome", "would", "mode", "agent", "principal_type", "principal_ref", "assurance", "tool", "session", "policies", "reasons", "bundle", "index", "leaf_hash"}
 	note := []string{"# query: " + q.Encode() + fmt.Sprintf(" ; complete through index %d of %d ; at most %d rows", first.CompleteThrough, first.Size, exportMax)}
-	if w.WriteAll([][]string{note, head}) != nil {
-		return nil // who asked is gone
+	if err := w.WriteAll([][]string{note, head}); err != nil {
+		s.Log.Debug("export", "err", err)
+		panic(http.ErrAbortHandler) // who asked is gone
 	}
 	_, err := s.pages(v, q, first, func(raw json.RawMessage) error {
 		var d exported
