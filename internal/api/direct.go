@@ -74,3 +74,6 @@ type nowhere struct{}
 func (nowhere) Header() http.Header         { return http.Header{} }
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (nowhere) WriteHeader(int)             {}
+
+// Status is the HTTP status of a kind of error.
+func (d *Direct) Status(code gov.Code) int { return statusOf(code) }

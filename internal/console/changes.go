@@ -180,7 +180,7 @@ func (s *Server) propose(v *visit) error {
 	case err == nil:
 	case code == gov.CodeBundleInvalid || code == gov.CodeInvalidField || code == gov.CodeConflict:
 		data.Problem = detailOf(err)
-		return s.editor(v, statusOf(code), data)
+		return s.editor(v, s.API.Status(code), data)
 	default:
 		return err
 	}

@@ -31,6 +31,7 @@ var files embed.FS
 // API is what the console asks. api.Direct implements it.
 type API interface {
 	Ask(ctx context.Context, caller identity.Caller, method, target string, body []byte) (any, error)
+	Status(code gov.Code) int // HTTP status of a kind of error
 }
 
 // Server is the console. Its fields are set once, before Handler.
@@ -240,7 +241,7 @@ func as[T any](answer any, err error) (T, error) {
 // fail shows what went wrong. What is not meant for people says nothing more.
 func (s *Server) fail(v *visit, err error) {
 	code := gov.CodeOf(err)
-	p := problem{Status: statusOf(code), Code: code, Detail: detailOf(err)}
+	p := problem{Status: s.API.Status(code), Code: code, Detail: detailOf(err)}
 	if code == gov.CodeSignInStale {
 		p.Again = Root + "/sign-in?again=1&next=" + escape(backOf(v))
 	}
@@ -276,29 +277,6 @@ type problem struct {
 	Detail string
 	Again  string // where a fresh sign-in is had
 	Back   string
-}
-
-func statusOf(code gov.Code) int {
-	switch code {
-	case gov.CodeUnauthenticated:
-		return http.StatusUnauthorized
-	case gov.CodeForbidden, gov.CodeNotEligible, gov.CodeSignInStale, gov.CodeStepUpRequired:
-		return http.StatusForbidden
-	case gov.CodeNotFound:
-		return http.StatusNotFound
-	case gov.CodeConflict, gov.CodeApprovalClosed, gov.CodeApprovalUsed, gov.CodeApprovalMismatch:
-		return http.StatusConflict
-	case gov.CodeBodyTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case gov.CodeOverloaded:
-		return http.StatusTooManyRequests
-	case gov.CodeLedgerUnavailable:
-		return http.StatusServiceUnavailable
-	case gov.CodeInternal:
-		return http.StatusInternalServerError
-	default:
-		return http.StatusBadRequest
-	}
 }
 
 func (s *Server) noPage(*visit) error {
