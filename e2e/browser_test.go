@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/writ-dev/writ/internal/identity/identitytest"
 )
 
 // TestTheConsoleInABrowser runs browser/console.test.mjs with Chromium against the binary. WRIT_SCREENSHOTS=DIR keeps pictures of
@@ -24,10 +26,14 @@ func TestTheConsoleInABrowser(t *testing.T) {
 			t.Fatalf("npm ci: %v\n%s", err, out)
 		}
 	}
+	idp := identitytest.New(t)
+	idp.Browser("writ-console", "http://localhost/console/sign-in/callback")
+	idp.Person("yuki", map[string]any{"name": "Yuki Tanaka", "groups": []string{"finance"}, "amr": []string{"pwd", "otp"}})
+	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-console,for=people")
 	s := newServer(t, place{data: t.TempDir()})
 	test := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "console.test.mjs")
 	test.Dir = "browser"
-	test.Env = append(os.Environ(), "WRIT_URL="+strings.Replace(s.url, "127.0.0.1", "localhost", 1), "WRIT_ADMIN_TOKEN="+s.admin, "CHROMIUM="+chromium, "HOME="+t.TempDir())
+	test.Env = append(os.Environ(), "WRIT_URL="+strings.Replace(s.url, "127.0.0.1", "localhost", 1), "WRIT_ADMIN_TOKEN="+s.admin, "CHROMIUM="+chromium, "WRIT_IDP="+idp.URL, "HOME="+t.TempDir())
 	if dir := os.Getenv("WRIT_SCREENSHOTS"); dir != "" {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join("..", dir) // of the project, not of this package

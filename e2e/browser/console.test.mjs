@@ -41,13 +41,20 @@ test("a passkey that does not verify its user signs nobody in", async () => {
   await page.context().close();
 });
 
-test("signing in at the identity provider", { skip: process.env.WRIT_IDP ? false : "no provider with a page of its own is configured" }, async () => {
+test("signing in at the identity provider, and voting by it", async () => {
   const page = await visitor();
   await page.goto("/console/approvals");
   await page.getByRole("link", { name: /Continue with/ }).click();
-  await page.locator("input[name=username]").fill("yuki");
-  await page.locator("form").first().evaluate((form) => form.requestSubmit());
+  assert.equal(new URL(page.url()).origin, new URL(process.env.WRIT_IDP).origin);
+  await page.getByLabel("User").fill("yuki");
+  await page.getByRole("button", { name: "Sign in" }).click();
   await page.waitForURL("**/console/approvals**");
+  const asked = await refund(650, "provider");
+  await page.goto("/console/approvals/" + asked.approval.id);
+  await page.getByRole("button", { name: "Approve" }).click();
+  await page.getByText("Your vote is recorded.").waitFor();
+  const vote = (await api("GET", "/v1/entries?ledger=prod&limit=1000")).entries.find((e) => e.kind === "approval_vote" && e.body.decision === asked.id);
+  assert.deepEqual([vote.body.issuer, vote.body.amr], [process.env.WRIT_IDP, ["pwd", "otp"]]);
   await page.goto("/console/me");
   assert.match(await page.textContent("main"), /prod.*approver/s);
   await sound(page, "me, by OpenID Connect");
