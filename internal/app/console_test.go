@@ -128,7 +128,7 @@ func TestNothingThatIsStoredIsAScript(t *testing.T) {
 		t.Fatalf("propose: %d %s", proposed.status, proposed.text)
 	}
 	form.Set("file:"+refundsFile, evil)
-	broken := ana.submit("/console/changes/new", form).want(t, http.StatusBadRequest, `role="alert"`)
+	broken := ana.submit("/console/changes/new", form).want(t, http.StatusUnprocessableEntity, `role="alert"`)
 	change := strings.TrimPrefix(proposed.at.Path, "/console/changes/")
 	shown := n.get("/v1/changes/"+change, n.admin).decode(t)["shown"].(string)
 	root.submit("/console/changes/"+change+"/review", url.Values{"review": {"approve"}, "shown": {shown}, "comment": {evil}}).want(t, http.StatusOK, "Your review is recorded.")
@@ -425,7 +425,7 @@ func TestAFormIsReadWholeOrNotAtAll(t *testing.T) {
 		body := base + strings.Repeat("x", size-len(base))
 		ana.do(http.MethodPost, "/console/changes/new", body).want(t, status, "8388608 bytes")
 	}
-	ana.do(http.MethodPost, "/console/changes/new", base+strings.Repeat("x", 7<<20)).want(t, http.StatusBadRequest, `role="alert"`) // over what a bundle may have
+	ana.do(http.MethodPost, "/console/changes/new", base+strings.Repeat("x", 7<<20)).want(t, http.StatusUnprocessableEntity, `role="alert"`) // over what a bundle may have
 	for _, path := range []string{"/console/approvals/x/vote", "/console/sign-out", "/console/sign-in/device", "/console/changes/rollback"} {
 		ana.do(http.MethodPost, path, "comment="+strings.Repeat("x", 1<<20)).want(t, http.StatusRequestEntityTooLarge)
 	}

@@ -21,7 +21,7 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 		files[name] = bytes.Replace(files[name], []byte(old), []byte(with), 1)
 	}
 	replace("writ.yaml", "{mode: observe}", "{mode: enforce}")
-	replace("writ.yaml", "change_approvers: [leads]", "retention: {days: 365}\nchange_approvers: [desk]")
+	replace("writ.yaml", "change_approvers: [leads]", "retention: {days: 365}\nchange_approvers: [leads, desk]")
 	replace("writ.yaml", "Support.", "The desk.")
 	replace("writ.yaml", "[approval_requested, review_owed]", "[approval_requested]")
 	replace("agents.yaml", "[zendesk/read, stripe/refund]", "[zendesk/read, mail/send]")
@@ -38,7 +38,7 @@ func TestADiffNamesWhatChangedAndNotWhatMoved(t *testing.T) {
 	want := Diff{
 		Environments: []Change{{Name: "staging", Kind: ChangeChanged, Fields: []string{"mode"}, Moves: []Move{{"mode", "observe", "enforce"}}}},
 		Settings: []Change{
-			{Name: "change_approvers", Kind: ChangeChanged, Moves: []Move{{"groups", "leads", "desk"}}},
+			{Name: "change_approvers", Kind: ChangeChanged, Moves: []Move{{"groups", "leads", "leads, desk"}}},
 			{Name: "groups.desk", Kind: ChangeChanged, Fields: []string{"description"}, Moves: []Move{{"description", "Support.", "The desk."}}},
 			{Name: "notify.leads-mail", Kind: ChangeChanged, Fields: []string{"events"}, Moves: []Move{{"events", "approval_requested, review_owed", "approval_requested"}}},
 			{Name: "retention", Kind: ChangeChanged, Moves: []Move{{"days", "455", "365"}}},
