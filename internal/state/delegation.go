@@ -38,6 +38,9 @@ func (c *Control) Delegation(id gov.EntryID) (Delegation, bool) {
 	return c.delegations[i], true
 }
 
+// Standing lists the standing consents that are in force but for their time and their uses, oldest first.
+func (c *Control) Standing() []Delegation { return slices.Clone(c.delegations) }
+
 // Delegations says how many standing consents are in force at a time.
 func (c *Control) Delegations(at time.Time) int {
 	n := 0
