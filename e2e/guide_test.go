@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,7 +139,12 @@ func TestTheCommandsForApprovalsWork(t *testing.T) {
 	}
 	_, yes := ask("ch_yes")
 	_, no := ask("ch_no")
-	lines := commands(t, "docs/guide/approvals.md")
+	all := commands(t, "docs/guide/approvals.md")
+	at := slices.IndexFunc(all, func(line string) bool { return strings.HasPrefix(line, "writ approvals delegate ") })
+	if at < 0 {
+		t.Fatal("the guide asks for no delegation")
+	}
+	lines, beforehand := all[:at], all[at:]
 	for i, line := range lines {
 		id := yes
 		if strings.Contains(line, " deny ") {
@@ -156,5 +162,30 @@ func TestTheCommandsForApprovalsWork(t *testing.T) {
 	if outcome, _ := ask("ch_no"); outcome != "deny" {
 		t.Errorf("denied, and it is %s\n%s", outcome, out)
 	}
+	s.delegates(beforehand, ask, func(person string) string {
+		idp.Register(person, person, "writ-people", map[string]any{"auth_time": time.Now().Unix()})
+		return "WRIT_PERSON_TOKEN=" + idp.Token(t, person)
+	})
 	s.sound()
+}
+
+// delegates types the commands for a delegation: one person asks, another one votes, and ends it after a call.
+func (s *server) delegates(lines []string, ask func(call string) (outcome, id string), token func(person string) string) {
+	s.t.Helper()
+	id := regexp.MustCompile(`del_[0-9a-z]+`).FindString(s.sh(lines[:1], "", token("tom")))
+	out := ""
+	for _, line := range lines[1:] {
+		if strings.HasPrefix(line, "writ approvals end ") {
+			if outcome, _ := ask("ch_beforehand"); outcome != "allow" {
+				s.t.Errorf("consented to beforehand, and it is %s\n%s", outcome, out)
+			}
+		}
+		out = s.sh([]string{strings.Replace(line, "del_…", id, 1)}, "y\n", token("yuki"))
+	}
+	if !strings.Contains(out, "ended") || !strings.Contains(out, "1 of 20") {
+		s.t.Errorf("the guide's last command prints:\n%s", out)
+	}
+	if outcome, _ := ask("ch_after"); outcome != "require_approval" {
+		s.t.Errorf("after its end it is %s", outcome)
+	}
 }

@@ -13,8 +13,12 @@ import (
 type approvalsCmd struct {
 	List    approvalsListCmd `cmd:"" default:"withargs" help:"What waits for a person, or waited."`
 	Show    approvalsShowCmd `cmd:"" help:"One request: what is asked, why, and who answered."`
-	Approve approveCmd       `cmd:"" help:"Consent to one call."`
-	Deny    denyCmd          `cmd:"" help:"Refuse one call. A denial is final."`
+	Approve approveCmd       `cmd:"" help:"Consent to one call, or to a delegation."`
+	Deny    denyCmd          `cmd:"" help:"Refuse one call, or a delegation. A denial is final."`
+
+	Delegations delegationsCmd `cmd:"" help:"What people consented to beforehand, or are asked to."`
+	Delegate    delegateCmd    `cmd:"" help:"Ask for consent beforehand to some calls, for some hours."`
+	End         endCmd         `cmd:"" help:"End a delegation at once."`
 }
 
 // asPerson is a person who signed in: with writ login, or with a token of the organization's identity provider. The
@@ -126,7 +130,7 @@ func (c approvalsListCmd) Run(ctx context.Context, s std) error {
 
 type approvalsShowCmd struct {
 	asPerson
-	ID   string `arg:"" help:"The request, apr_…"`
+	ID   string `arg:"" help:"The request, apr_…, or the delegation, del_…"`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
@@ -138,8 +142,8 @@ func (approvalsShowCmd) Help() string {
 
 // Run shows a request.
 func (c approvalsShowCmd) Run(ctx context.Context, s std) error {
-	var r requestRow
-	data, err := c.get(ctx, c.reader(), "/v1/approvals/"+url.PathEscape(c.ID), nil, &r)
+	var r answerable
+	data, err := c.get(ctx, c.reader(), pathOf(c.ID), nil, r.of(c.ID))
 	if err != nil {
 		return err
 	}
@@ -174,7 +178,7 @@ func (r requestRow) print(s std) error {
 // ballot is a vote on what was shown.
 type ballot struct {
 	asPerson
-	ID      string `arg:"" help:"The request, apr_…"`
+	ID      string `arg:"" help:"The request, apr_…, or the delegation, del_…"`
 	Comment string `help:"Why; kept with the vote, erasable."`
 	Shown   string `help:"Digest of what you were shown (writ approvals show), to vote on exactly that."`
 }
@@ -228,24 +232,63 @@ func meant(s std, what shown, given, digest, question string) error {
 	return nil
 }
 
+// answerable is a request about one call, or one for a standing consent.
+type answerable struct {
+	requestRow
+	delegation *delegationRow
+}
+
+func pathOf(id string) string {
+	if strings.HasPrefix(id, delegationPrefix) {
+		return "/v1/delegations/" + url.PathEscape(id)
+	}
+	return "/v1/approvals/" + url.PathEscape(id)
+}
+
+// of is where the answer about an id is read into.
+func (a *answerable) of(id string) any {
+	if strings.HasPrefix(id, delegationPrefix) {
+		a.delegation = &delegationRow{}
+		return a.delegation
+	}
+	return &a.requestRow
+}
+
+func (a answerable) digest() string {
+	if a.delegation != nil {
+		return a.delegation.Shown
+	}
+	return a.Shown
+}
+
+func (a answerable) print(s std) error {
+	if a.delegation != nil {
+		return a.delegation.print(s)
+	}
+	return a.requestRow.print(s)
+}
+
 func (c ballot) cast(ctx context.Context, s std, vote string) error {
 	token := c.person()
 	if token == "" {
 		return errors.New("only a person votes: run writ login, or set WRIT_PERSON_TOKEN to a token of your identity provider")
 	}
-	path := "/v1/approvals/" + url.PathEscape(c.ID)
-	var r requestRow
-	if _, err := c.get(ctx, token, path, nil, &r); err != nil {
+	var r answerable
+	if _, err := c.get(ctx, token, pathOf(c.ID), nil, r.of(c.ID)); err != nil {
 		return err
 	}
-	if err := meant(s, r, c.Shown, r.Shown, vote+" this call"); err != nil {
+	what := " this call"
+	if r.delegation != nil {
+		what = " this delegation"
+	}
+	if err := meant(s, r, c.Shown, r.digest(), vote+what); err != nil {
 		return err
 	}
-	body, err := json.Marshal(map[string]string{"vote": vote, "shown": r.Shown, "comment": c.Comment})
+	body, err := json.Marshal(map[string]string{"vote": vote, "shown": r.digest(), "comment": c.Comment})
 	if err != nil {
 		return err
 	}
-	if _, err := c.ask(ctx, token, http.MethodPost, path+"/votes", nil, "application/json", body, &r); err != nil {
+	if _, err := c.ask(ctx, token, http.MethodPost, pathOf(c.ID)+"/votes", nil, "application/json", body, r.of(c.ID)); err != nil {
 		return err
 	}
 	return r.print(s)

@@ -146,6 +146,39 @@ test("a change: proposed, refused to its author, reviewed, in force, rolled back
   await dev.context().close();
 });
 
+test("a delegation: asked for, refused to who asked, granted, used, ended", async () => {
+  const yuki = await enrolled("yuki", "Yuki Tanaka"); // of finance
+  await maria.goto("/console/approvals");
+  await maria.getByRole("link", { name: "Delegations" }).click();
+  await maria.getByRole("link", { name: "Ask for one" }).click();
+  await maria.getByLabel("Policy that would ask").selectOption("refunds-over-500");
+  await maria.getByLabel("Agent").selectOption("support-bot");
+  await maria.getByLabel(/^Tool/).selectOption("stripe/refund");
+  await maria.getByLabel(/^When/).fill("context.input.amount < 1000");
+  await maria.getByLabel("At most so many calls").fill("5");
+  await maria.getByLabel("Reason").fill("The outage of Monday");
+  await maria.getByRole("button", { name: "Ask", exact: true }).click();
+  await maria.getByText("The others are asked.").waitFor();
+  await sound(maria, "a delegation that waits");
+  const at = new URL(maria.url()).pathname;
+  await maria.getByRole("button", { name: "Approve" }).click();
+  await maria.getByRole("alert").filter({ hasText: "nobody approves their own request" }).waitFor();
+  await yuki.goto(at);
+  assert.match(await yuki.textContent("main"), /The outage of Monday.*@require_approval/s);
+  await yuki.getByRole("button", { name: "Approve" }).click();
+  await yuki.getByText("Your vote is recorded.").waitFor();
+  assert.equal((await refund(940, "delegated")).outcome, "allow");
+  await yuki.goto("/console/delegations");
+  assert.match(await yuki.textContent("table.rows"), /1 of 5/);
+  await sound(yuki, "delegations");
+  await yuki.goto(at);
+  await yuki.locator("summary", { hasText: "End now" }).click();
+  await yuki.getByRole("button", { name: "End it" }).click();
+  await yuki.getByText("The delegation has ended.").waitFor();
+  assert.equal((await refund(941, "delegated")).outcome, "require_approval");
+  await yuki.context().close();
+});
+
 test("searching and exporting", async () => {
   await maria.goto("/console/decisions");
   await maria.getByLabel("Outcome").selectOption("require_approval");
@@ -170,9 +203,11 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const pending = await api("GET", "/v1/approvals?environment=prod&state=pending&limit=1");
   const changes = await api("GET", "/v1/changes?environment=prod&limit=5");
   const proposed = changes.changes.find((c) => !c.rollback);
+  const delegations = await api("GET", "/v1/delegations?environment=prod&limit=1");
   const pages = {
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
-    approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id, changes: "/console/changes", change: "/console/changes/" + proposed.id,
+    approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id,
+    delegations: "/console/delegations", delegation: "/console/delegations/" + delegations.delegations[0].id, delegate: "/console/delegations/new", changes: "/console/changes", change: "/console/changes/" + proposed.id,
     "new-change": "/console/changes/new", replay: "/console/decisions/" + decisions.decisions[0].id + "/replay", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",

@@ -222,19 +222,8 @@ func (s *Server) voteChallenge(ctx context.Context, r *request) (any, error) {
 }
 
 func (s *Server) vote(ctx context.Context, r *request) (any, error) {
-	f, err := readFields(r.body)
+	ballot, err := readBallot(r.body, "GET /v1/approvals/{id}")
 	if err != nil {
-		return nil, err
-	}
-	ballot := approval.Ballot{
-		Vote:    gov.Vote(f.required("vote", func(v string) bool { return gov.Vote(v).Valid() }, "approve or deny")),
-		Shown:   f.required("shown", func(v string) bool { return v != "" }, "the digest of what you were shown, as GET /v1/approvals/{id} gives it"),
-		Comment: f.text("comment", textBytesMax),
-	}
-	if assertion, ok := f.object("assertion"); ok {
-		ballot.Signed = canon.AppendValue(nil, assertion.m)
-	}
-	if err := f.done(); err != nil {
 		return nil, err
 	}
 	env, item, err := s.approvalByID(ctx, r)
@@ -246,4 +235,21 @@ func (s *Server) vote(ctx context.Context, r *request) (any, error) {
 		return nil, err
 	}
 	return s.requestChain(ctx, env, item, cast)
+}
+
+// readBallot reads a vote on what a route shows.
+func readBallot(body []byte, route string) (approval.Ballot, error) {
+	f, err := readFields(body)
+	if err != nil {
+		return approval.Ballot{}, err
+	}
+	ballot := approval.Ballot{
+		Vote:    gov.Vote(f.required("vote", func(v string) bool { return gov.Vote(v).Valid() }, "approve or deny")),
+		Shown:   f.required("shown", func(v string) bool { return v != "" }, "the digest of what you were shown, as "+route+" gives it"),
+		Comment: f.text("comment", textBytesMax),
+	}
+	if assertion, ok := f.object("assertion"); ok {
+		ballot.Signed = canon.AppendValue(nil, assertion.m)
+	}
+	return ballot, f.done()
 }

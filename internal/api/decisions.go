@@ -165,6 +165,8 @@ type decisionWire struct {
 	Labels     []gov.Label      `json:"labels,omitempty"`
 	Epoch      int64            `json:"epoch"`
 	Credential gov.CredentialID `json:"credential"`
+
+	Delegations []gov.EntryID `json:"delegations,omitempty"` // the standing consents that counted
 }
 
 // principalWire is a principal as the record has it: a user by reference; the name is with the payload.
@@ -183,7 +185,7 @@ func decisionOf(item ledger.Item) (decisionWire, canon.Decision, error) {
 	return decisionWire{
 		answerWire: answerOf(d, item.Receipt()), Agent: d.Agent, Tool: d.Tool, Session: d.Session, CallID: d.CallID,
 		Principal: principalWire(d.Principal), TraceID: d.TraceID, Earlier: d.Earlier, Approved: d.Approved, Labels: d.Labels, Epoch: d.Epoch,
-		Credential: d.Credential,
+		Credential: d.Credential, Delegations: d.Delegations,
 	}, d, nil
 }
 

@@ -165,7 +165,10 @@ func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int,
 		r.State = r.At(now)
 		body := canon.ApprovalExpired{Decision: r.Decision(), State: r.State}
 		actor := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
-		if _, err := s.append(ctx, env, canon.KindApprovalExpired, actor, body, nil, r, decided(env, r, now)...); err != nil {
+		_, err = s.append(ctx, env, canon.KindApprovalExpired, actor, body, nil, func(record *ledger.Record) {
+			record.Docs = append(decided(env, r, now), r.Doc())
+		})
+		if err != nil {
 			return closed, err
 		}
 		closed++
@@ -183,7 +186,8 @@ func decided(env *live.Environment, r Request, at time.Time) []row.Doc {
 	return outbox.Owe(engine.Bundle(), env.Ledger.Name(), r.Asked.Groups, at, gov.EventApprovalDecided)
 }
 
-func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, r Request, also ...row.Doc) (ledger.Receipt, error) {
+// append appends an entry whose record says what changes with it, and under which conditions.
+func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, with func(*ledger.Record)) (ledger.Receipt, error) {
 	var nonce canon.Nonce
 	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
 		return ledger.Receipt{}, fmt.Errorf("read randomness: %w", err)
@@ -193,6 +197,22 @@ func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.
 		return ledger.Receipt{}, err
 	}
 	record := ledger.NewRecord(kind, draft, payload.Encode())
-	record.Docs = append(also, r.Doc())
+	with(&record)
 	return env.Ledger.Append(ctx, record)
+}
+
+// said is the payload of what a person says: who it is, and a text or nothing.
+func (s *Service) said(commitments map[canon.Group]canon.Commitment, person gov.Principal, text any) (canon.Payload, error) {
+	var salts [2]canon.Salt
+	for i := range salts {
+		if _, err := io.ReadFull(s.Rand, salts[i][:]); err != nil {
+			return nil, fmt.Errorf("read randomness: %w", err)
+		}
+	}
+	payload := canon.Payload{}
+	payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(salts[0], canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person)))
+	if text != nil && text != "" {
+		payload[canon.GroupText], commitments[canon.GroupText] = canon.Seal(salts[1], canon.GroupText, canon.AppendValue(nil, text))
+	}
+	return payload, nil
 }

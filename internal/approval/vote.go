@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -68,7 +67,7 @@ func (s *Service) cast(ctx context.Context, person identity.Caller, env *live.En
 	if err != nil {
 		return r, err
 	}
-	groups, err := s.eligible(person, env, r, ref, now)
+	groups, err := s.eligible(person, env, matter{r.Asked.Groups, r.Agent, string(r.Principal.Type) + ":" + r.Principal.Ref}, ref, now)
 	if err != nil {
 		return r, err
 	}
@@ -108,8 +107,15 @@ func (s *Service) stepUp(ctx context.Context, person identity.Caller, r Request,
 	return &signed, err
 }
 
-// eligible gives the groups that make a person an approver of the request, or says why not.
-func (s *Service) eligible(person identity.Caller, env *live.Environment, r Request, ref string, now time.Time) ([]gov.GroupID, error) {
+// matter is what is voted on.
+type matter struct {
+	groups    []gov.GroupID // that are asked
+	agent     gov.AgentID
+	principal string // type:ref, or empty
+}
+
+// eligible gives the groups that make a person an approver of the matter, or says why not.
+func (s *Service) eligible(person identity.Caller, env *live.Environment, m matter, ref string, now time.Time) ([]gov.GroupID, error) {
 	refuse := func(code gov.Code, detail string) ([]gov.GroupID, error) {
 		return nil, &gov.Error{Code: code, Detail: detail}
 	}
@@ -121,14 +127,14 @@ func (s *Service) eligible(person identity.Caller, env *live.Environment, r Requ
 		return refuse(gov.CodeNotEligible, "the environment has no active bundle, so nobody is an approver")
 	}
 	b := control.Engine.Bundle()
-	groups := person.MemberOf(r.Asked.Groups, b.GroupsOf(person.Principal))
+	groups := person.MemberOf(m.groups, b.GroupsOf(person.Principal))
 	if len(groups) == 0 {
-		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", r.Asked.Groups))
+		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", m.groups))
 	}
-	if r.Principal.Type == gov.PrincipalUser && r.Principal.Ref == ref {
+	if m.principal == string(gov.PrincipalUser)+":"+ref {
 		return refuse(gov.CodeNotEligible, "the call is made for you, and nobody approves their own request")
 	}
-	if agent, ok := b.Agent(r.Agent); ok && owns(agent.Owner, person.Principal) {
+	if agent, ok := b.Agent(m.agent); ok && owns(agent.Owner, person.Principal) {
 		return refuse(gov.CodeNotEligible, "you own the agent that asks, and nobody approves their own request")
 	}
 	return groups, person.Fresh(now)
@@ -145,25 +151,19 @@ func owns(owner string, p gov.Principal) bool {
 
 func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot, groups []gov.GroupID, signed *canon.PasskeySignature) (Request, error) {
 	ref := identity.PrincipalRef(s.Key, person.Principal)
-	var random [2 * canon.SaltSize]byte
-	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
-		return r, fmt.Errorf("read randomness: %w", err)
-	}
 	body := canon.ApprovalVote{
 		Decision: r.Decision(), Vote: b.Vote, Person: ref, Groups: groups, Issuer: person.Issuer,
 		AuthTime: person.AuthTime.UTC().Format(canon.TimeLayout), Methods: person.Methods, Level: person.Level, Shown: b.Shown,
 		State: r.State, ExecuteBy: r.ExecuteBy, Signed: signed, Commitments: map[canon.Group]canon.Commitment{},
 	}
-	payload := canon.Payload{}
-	seal := func(salt []byte, g canon.Group, value any) {
-		payload[g], body.Commitments[g] = canon.Seal(canon.Salt(salt), g, canon.AppendValue(nil, value))
-	}
-	seal(random[:canon.SaltSize], canon.GroupPrincipal, state.PrincipalValue(person.Principal))
-	if b.Comment != "" {
-		seal(random[canon.SaltSize:], canon.GroupText, b.Comment)
+	payload, err := s.said(body.Commitments, person.Principal, b.Comment)
+	if err != nil {
+		return r, err
 	}
 	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
-	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, r, decided(env, r, s.Now())...)
+	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, func(record *ledger.Record) {
+		record.Docs = append(decided(env, r, s.Now()), r.Doc())
+	})
 	if err != nil {
 		return r, err
 	}

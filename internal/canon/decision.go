@@ -36,6 +36,9 @@ func AppendDecision(dst []byte, d Decision) []byte {
 		dst = appendAsked(append(dst, `,"approval":`...), *d.Approval)
 	}
 	dst = optional(dst, `,"approved":`, string(d.Approved))
+	if len(d.Delegations) > 0 {
+		dst = appendStrings(append(dst, `,"delegations":`...), d.Delegations)
+	}
 	return append(appendCommitments(append(dst, `,"commitments":`...), d.Commitments), '}')
 }
 

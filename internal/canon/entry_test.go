@@ -71,7 +71,28 @@ func bodies() map[canon.Kind]any {
 			Attempt: 2, Code: 503, Refused: 1, Cause: gov.UnsentRefused,
 		},
 		canon.KindChangeScheduled: canon.ChangeScheduled{Change: "chg_x", State: gov.ChangeScheduled, At: "2026-11-24T06:00:00.000000Z", Reason: "another base"},
-		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
+		canon.KindDelegationRequested: canon.DelegationRequested{
+			Scope: delegationScope(), Groups: []gov.GroupID{"finance"}, Quorum: 1, ApproveBy: "2026-11-23T15:03:00.000000Z", Person: "p_y",
+			Member: []gov.GroupID{"finance"}, Commitments: commitments,
+		},
+		canon.KindDelegationVote:    delegationVote(gov.VoteDeny, gov.DelegationDenied, commitments),
+		canon.KindDelegationGranted: canon.DelegationGranted{DelegationVote: delegationVote(gov.VoteApprove, gov.DelegationGranted, commitments), Scope: delegationScope(), By: []string{"p_x"}},
+		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
+		canon.KindApprovalExpired:   canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
+	}
+}
+
+func delegationScope() canon.DelegationScope {
+	return canon.DelegationScope{
+		Policy: "refunds-over-500", Gate: strings.Repeat("ef", 32), Agent: "support-bot", Tool: "stripe/refund", Principal: "service:support-desk",
+		When: "context.input.amount < 1000", Until: "2026-11-23T16:03:00.000000Z", UsesMax: 20,
+	}
+}
+
+func delegationVote(vote gov.Vote, state gov.DelegationState, commitments map[canon.Group]canon.Commitment) canon.DelegationVote {
+	return canon.DelegationVote{
+		Delegation: "del_x", Vote: vote, Person: "p_x", Groups: []gov.GroupID{"finance"}, Issuer: "https://idp.example.com",
+		AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd", "otp"}, Level: "2", Shown: strings.Repeat("cd", 32), State: state, Commitments: commitments,
 	}
 }
 

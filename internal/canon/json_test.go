@@ -184,7 +184,7 @@ func TestDecisionsAreEncodedAsTheLibraryWould(t *testing.T) {
 	asking.Approval = &canon.ApprovalAsked{Policies: []gov.PolicyID{"p"}, Groups: []gov.GroupID{"finance"}, Quorum: 2, ApproveBy: "2026-11-23T18:03:00.000000Z", ExecuteSeconds: 600}
 	signed := *asking.Approval
 	signed.StepUp = true
-	lifted.Approval, lifted.Approved = &signed, "dec_y"
+	lifted.Approval, lifted.Approved, lifted.Delegations = &signed, "dec_y", []gov.EntryID{"del_x", "del_y"}
 	for _, d := range []canon.Decision{full, odd, asking, lifted, {}} {
 		want, err := jsonv2.Marshal(d, jsonv2.Deterministic(true))
 		if err != nil {

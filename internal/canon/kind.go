@@ -34,6 +34,11 @@ const (
 	KindSignedIn          Kind = "signed_in"
 	KindSessionEnded      Kind = "session_ended"
 	KindNotification      Kind = "notification"
+
+	KindDelegationRequested Kind = "delegation_requested"
+	KindDelegationVote      Kind = "delegation_vote"
+	KindDelegationGranted   Kind = "delegation_granted"
+	KindDelegationEnded     Kind = "delegation_ended"
 )
 
 // Kinds lists every kind.
@@ -42,14 +47,14 @@ func Kinds() []Kind {
 		KindLedgerOpened, KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDecision, KindResult,
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
-		KindSignedIn, KindSessionEnded, KindNotification,
+		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 	}
 }
 
 // ChangesControl says whether an entry of this kind changes control state, and so begins an epoch.
 func (k Kind) ChangesControl() bool {
 	switch k {
-	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked:
+	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDelegationGranted, KindDelegationEnded:
 		return true
 	default:
 		return false
@@ -68,6 +73,8 @@ func (k Kind) idPrefix() string {
 		return "act_"
 	case KindChangeProposed:
 		return "chg_"
+	case KindDelegationRequested:
+		return "del_"
 	default:
 		return "ent_"
 	}
@@ -120,6 +127,14 @@ func (k Kind) newBody() (any, error) {
 		return new(SessionEnded), nil
 	case KindNotification:
 		return new(Notification), nil
+	case KindDelegationRequested:
+		return new(DelegationRequested), nil
+	case KindDelegationVote:
+		return new(DelegationVote), nil
+	case KindDelegationGranted:
+		return new(DelegationGranted), nil
+	case KindDelegationEnded:
+		return new(DelegationEnded), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -233,6 +248,7 @@ type Decision struct {
 	Earlier     gov.EntryID          `json:"earlier,omitempty"`      // the decision of the same call that this one follows
 	Approval    *ApprovalAsked       `json:"approval,omitempty"`     // with require_approval: the request that this entry opens
 	Approved    gov.EntryID          `json:"approved,omitempty"`     // the decision whose request people answered, and that counted here
+	Delegations []gov.EntryID        `json:"delegations,omitempty"`  // the standing consents that counted here, one for each gate; sorted
 	Commitments map[Group]Commitment `json:"commitments"`
 }
 
@@ -280,6 +296,62 @@ type PasskeySignature struct {
 type ApprovalExpired struct {
 	Decision gov.EntryID       `json:"decision"`
 	State    gov.ApprovalState `json:"state"` // expired or unused
+}
+
+// DelegationScope says which calls a standing consent is for.
+type DelegationScope struct {
+	Policy    gov.PolicyID `json:"policy"` // the gate that it lifts
+	Gate      string       `json:"gate"`   // SHA-256 of that policy's text, hexadecimal: of another text it lifts nothing
+	Agent     gov.AgentID  `json:"agent"`
+	Tool      gov.ToolName `json:"tool,omitempty"`      // empty: any
+	Principal string       `json:"principal,omitempty"` // type:ref, of a user by the opaque reference; empty: any
+	When      string       `json:"when,omitempty"`      // a Cedar condition over context.input; with a tool
+	Until     string       `json:"until"`               // TimeLayout; of the judgement
+	UsesMax   int64        `json:"uses_max,omitzero"`   // decisions that it may count for; 0: any number
+}
+
+// DelegationRequested says that a person asks for a standing consent. What voters are shown is this entry and its payload.
+type DelegationRequested struct {
+	Scope     DelegationScope `json:"scope"`
+	Groups    []gov.GroupID   `json:"groups"` // whose members are asked, any of them; sorted
+	Quorum    int             `json:"quorum"` // votes of different people
+	ApproveBy string          `json:"approve_by"`
+	Person    string          `json:"person"` // who asks: opaque reference; the name is in the payload
+	Member    []gov.GroupID   `json:"member"` // of those groups, the ones the person is in; sorted
+
+	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the reason and the principal's name
+}
+
+// DelegationVote is what one authenticated person said to such a request, without granting it.
+type DelegationVote struct {
+	Delegation gov.EntryID         `json:"delegation"` // the request
+	Vote       gov.Vote            `json:"vote"`
+	Person     string              `json:"person"`        // opaque reference; the name is in the payload
+	Groups     []gov.GroupID       `json:"groups"`        // of those that were asked, the ones the person is in; sorted
+	Issuer     string              `json:"issuer"`        // who authenticated the person
+	AuthTime   string              `json:"auth_time"`     // TimeLayout; when
+	Methods    []string            `json:"amr,omitempty"` // how (RFC 8176)
+	Level      string              `json:"acr,omitempty"` // OpenID Connect Core 1.0
+	Shown      string              `json:"shown"`         // leaf hash of the request that the person was shown
+	State      gov.DelegationState `json:"state"`         // after this vote
+
+	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the comment
+}
+
+// DelegationGranted is the vote that decided for the request. The consent holds from the next index on.
+type DelegationGranted struct {
+	DelegationVote
+	Scope DelegationScope `json:"scope"` // as it was asked for
+	By    []string        `json:"by"`    // who voted for it: a call made for one of them is not lifted; sorted
+}
+
+// DelegationEnded says that a person ended a standing consent before its time, or withdrew the request for it.
+type DelegationEnded struct {
+	Delegation gov.EntryID   `json:"delegation"`
+	Person     string        `json:"person"`           // opaque reference; the name is in the payload
+	Groups     []gov.GroupID `json:"groups,omitempty"` // of those that were asked, the ones the person is in; sorted
+
+	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the reason
 }
 
 // ChangeProposed says that somebody wants a bundle to replace the active one. The actor is the author.

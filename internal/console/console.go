@@ -327,7 +327,8 @@ func (s *Server) render(v *visit, status int, name string, p page) {
 // notices are what a page says after something was done. Addresses name them, and cannot make up others.
 func notices() map[string]string {
 	return map[string]string{
-		"voted": "Your vote is recorded.", "reviewed": "Your review is recorded.", "activated": "The bundle is in force.",
+		"voted": "Your vote is recorded.", "asked": "The others are asked.", "delegation-ended": "The delegation has ended.",
+		"reviewed": "Your review is recorded.", "activated": "The bundle is in force.",
 		"scheduled": "The bundle comes into force at that time.", "unscheduled": "The change waits again.",
 		"rolled-back": "The bundle before is in force again. Somebody else reviews this within two working days.", "proposed": "The change is proposed. Somebody else reviews it.",
 		"removed": "The person is removed, and their sessions are over.", "ended": "The session is over.", "revoked": "The credential is revoked.",

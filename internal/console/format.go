@@ -42,7 +42,7 @@ func (s *Server) parse() error {
 func (s *Server) funcs() template.FuncMap {
 	return template.FuncMap{
 		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count,
-		"outcome": outcomeOf, "state": stateOf, "person": s.name, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
+		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
 		"base": func() string { return s.People.URL },
@@ -225,7 +225,7 @@ func outcomeOf(v any) badge {
 func stateOf(v any) badge {
 	word := strings.ReplaceAll(fmt.Sprint(v), "_", " ")
 	switch fmt.Sprint(v) {
-	case "approved", "consumed", "activated", "active", "succeeded", "approve":
+	case "approved", "granted", "consumed", "activated", "active", "succeeded", "approve":
 		return badge{"good", "✓", word}
 	case "denied", "rejected", "removed", "failed", "deny", "revoked":
 		return badge{"bad", "✕", word}

@@ -107,6 +107,7 @@ type question struct {
 	supersedes int64
 	earlier    gov.EntryID
 	asked      gov.EntryID // the decision whose request people may have answered
+	ref        string      // of the principal, as records name it
 
 	call    gov.Call
 	input   []byte   // of the call, in canonical form
@@ -131,7 +132,12 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	verdict := control.Judge(state.Question{Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent})
+	verdict, err := q.verdict(ctx, control, state.Question{
+		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent, Principal: gov.Principal{Type: q.call.Principal.Type, ID: q.ref},
+	})
+	if err != nil {
+		return Answer{}, err
+	}
 	if err := refusal(verdict); err != nil {
 		return Answer{}, err
 	}
@@ -144,6 +150,19 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	return Answer{Decision: q.decided, Receipt: receipt}, nil
+}
+
+// verdict judges, and judges again without the standing consents that are used up.
+func (q *question) verdict(ctx context.Context, control *state.Control, asked state.Question) (policy.Verdict, error) {
+	for range state.DelegationsMax + 1 {
+		v := control.Judge(asked)
+		spent, err := approval.Spent(ctx, q.env.Ledger, control, v.Delegations)
+		if err != nil || len(spent) == 0 {
+			return v, err
+		}
+		asked.Spent = append(asked.Spent, spent...)
+	}
+	panic("decide: more standing consents are used up than one environment holds")
 }
 
 // consult reads what people said to this very call, if they were asked.
@@ -197,7 +216,7 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Agent: q.req.Agent, Principal: principal, Assurance: assurance, Groups: groups, Tool: q.req.Tool, Input: input,
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
-	q.input = canon.AppendValue(nil, input)
+	q.ref, q.input = identity.PrincipalRef(q.s.Key, principal), canon.AppendValue(nil, input)
 	if q.req.CallID != "" || q.asked != "" {
 		q.digest = q.s.askedDigest(q.call, q.input)
 	}
@@ -220,11 +239,11 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	q.decided = canon.Decision{
 		Agent: q.call.Agent, Credential: q.caller.Credential, Tool: q.call.Tool, Session: q.call.Session, CallID: q.call.CallID,
 		Principal: canon.PrincipalRef{
-			Type: q.call.Principal.Type, Ref: identity.PrincipalRef(q.s.Key, q.call.Principal), Assurance: q.call.Assurance, Groups: q.call.Groups,
+			Type: q.call.Principal.Type, Ref: q.ref, Assurance: q.call.Assurance, Groups: q.call.Groups,
 		},
 		TraceID: q.call.TraceID, Mode: v.Mode, Outcome: v.Outcome, Would: v.Would, Reasons: v.Reasons, Policies: v.Policies,
 		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
-		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Commitments: commitments,
+		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Delegations: v.Delegations, Commitments: commitments,
 	}
 	docs := q.ask(v, at)
 	draft, err := canon.NewDraft(q.env.Ledger.Name(), canon.KindDecision, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(q.call.Agent)}, q.decided)
@@ -234,6 +253,9 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	r := ledger.NewRecord(canon.KindDecision, draft, payload.Encode())
 	r.Epoch, r.Session, r.SessionSeen, r.LabelsAdded = control.Epoch, q.call.Session, session.Version, v.LabelsAdded
 	r.Docs = docs
+	for _, id := range v.Delegations {
+		r.Amends = append(r.Amends, approval.Use(id))
+	}
 	if q.call.CallID != "" {
 		r.Call = &row.Call{Key: q.s.callKey(q.call), Input: q.digest}
 		r.Supersedes = q.supersedes

@@ -191,6 +191,7 @@ const (
 	ReasonLimit            ReasonCode = "limit"              // a rate limit or a budget is used up
 	ReasonApproval         ReasonCode = "approval_required"  // a policy wants a person's consent first
 	ReasonApproved         ReasonCode = "approval_granted"   // people consented to this very call
+	ReasonDelegated        ReasonCode = "approval_delegated" // people consented beforehand to calls like this one
 	ReasonApprovalDenied   ReasonCode = "approval_denied"    // a person who was asked said no
 	ReasonApprovalExpired  ReasonCode = "approval_expired"   // nobody consented in time, or the call came too late
 	ReasonPolicyPermit     ReasonCode = "policy_permit"      // a policy permits the call

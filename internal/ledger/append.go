@@ -30,6 +30,7 @@ func (l *Ledger) Stats() *Stats { return &l.stats }
 type pending struct {
 	Record
 	done    chan struct{}
+	amended []row.Doc
 	receipt Receipt
 	err     error
 }
@@ -164,6 +165,11 @@ func (l *Ledger) want(batch []*pending) row.Want {
 				w.Docs = append(w.Docs, d.DocKey)
 			}
 		}
+		for _, a := range p.Amends {
+			if !slices.Contains(w.Docs, a.Key) {
+				w.Docs = append(w.Docs, a.Key)
+			}
+		}
 	}
 	return w
 }
@@ -270,6 +276,24 @@ func (b *builder) check(p *pending) error {
 			return ErrStale
 		}
 	}
+	return b.amend(p)
+}
+
+// amend works out what the record makes of documents as they are.
+func (b *builder) amend(p *pending) error {
+	p.amended = p.amended[:0]
+	for _, a := range p.Amends {
+		before, ok := b.docs[a.Key]
+		if !ok {
+			before = row.Doc{DocKey: a.Key}
+		}
+		after, err := a.With(before)
+		if err != nil {
+			return err
+		}
+		after.DocKey, after.Version = a.Key, before.Version
+		p.amended = append(p.amended, after)
+	}
 	return nil
 }
 
@@ -330,7 +354,7 @@ func (b *builder) placeRows(p *pending, index int64) {
 
 // placeDocs writes the documents that the entry at index changes.
 func (b *builder) placeDocs(p *pending, index int64) {
-	for _, d := range p.Docs {
+	for _, d := range slices.Concat(p.Docs, p.amended) {
 		if d.ID == "" {
 			d.ID = string(b.placer.ID(p.Draft, index))
 		}
@@ -341,6 +365,12 @@ func (b *builder) placeDocs(p *pending, index int64) {
 		}
 		d.Version = index + 1
 		b.docs[d.DocKey] = d
+		// What several entries of one commit amend is written once.
+		same := func(other row.Doc) bool { return other.DocKey == d.DocKey }
+		if i := slices.IndexFunc(b.commit.Docs, same); len(p.amended) > 0 && i >= 0 {
+			b.commit.Docs[i] = d
+			continue
+		}
 		b.commit.Docs = append(b.commit.Docs, d)
 	}
 }

@@ -58,6 +58,15 @@ type Record struct {
 	First       bool        // only as the first entry of the ledger
 	Blobs       []row.Blob
 	Docs        []row.Doc // to be written; Version is the one that was seen. No ID: that of the entry
+	Amends      []Amend
+}
+
+// Amend changes a document from whatever it is when the record is committed: many may count on one document at once and none is
+// sent back for it. With is pure and quick, it runs under the lock of the ledger; its error refuses the record. A document that
+// does not exist has Version 0.
+type Amend struct {
+	Key  row.DocKey
+	With func(row.Doc) (row.Doc, error)
 }
 
 // NewRecord is a record with no conditions.

@@ -51,22 +51,36 @@ func (v *verifier) votes(e canon.Entry, r Raw) {
 		if asks(r.Bytes) {
 			v.shown[e.ID] = merkle.LeafHash(r.Bytes)
 		}
+	case canon.KindDelegationRequested:
+		v.shown[e.ID] = merkle.LeafHash(r.Bytes)
+	case canon.KindDelegationVote:
+		body, err := canon.Body[canon.DelegationVote](e)
+		v.onWhatWasShown(r.Index, body.Delegation, body.Shown, err)
+	case canon.KindDelegationGranted:
+		body, err := canon.Body[canon.DelegationGranted](e)
+		v.onWhatWasShown(r.Index, body.Delegation, body.Shown, err)
 	case canon.KindApprovalVote:
 		body, err := canon.Body[canon.ApprovalVote](e)
-		if err != nil {
-			v.find(r.Index, err.Error())
-			return
-		}
-		leaf, known := v.shown[body.Decision]
-		if !known || hex.EncodeToString(leaf[:]) != body.Shown {
-			v.find(r.Index, fmt.Sprintf("the vote is on something else than the decision %s shows", body.Decision))
-			return
-		}
-		if body.Signed != nil {
+		if v.onWhatWasShown(r.Index, body.Decision, body.Shown, err) && body.Signed != nil {
+			leaf := v.shown[body.Decision]
 			v.signature(r.Index, body, leaf[:])
 		}
 	default:
 	}
+}
+
+// onWhatWasShown checks that a vote is on what an entry shows.
+func (v *verifier) onWhatWasShown(index int64, asked gov.EntryID, shown string, err error) bool {
+	if err != nil {
+		v.find(index, err.Error())
+		return false
+	}
+	leaf, known := v.shown[asked]
+	if !known || hex.EncodeToString(leaf[:]) != shown {
+		v.find(index, fmt.Sprintf("the vote is on something else than %s shows", asked))
+		return false
+	}
+	return true
 }
 
 // signature checks that the device of the person who voted signed what was shown.

@@ -43,6 +43,20 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 			return n, err
 		}
 		return n, s.decided(ctx, env, &n, body.Decision, body.State)
+	case canon.KindDelegationRequested:
+		return n, s.delegation(&n, item, gov.DelegationPending)
+	case canon.KindDelegationVote:
+		body, err := canon.Body[canon.DelegationVote](item.Entry)
+		if err != nil {
+			return n, err
+		}
+		return n, s.delegationDecided(ctx, env, &n, body)
+	case canon.KindDelegationGranted:
+		body, err := canon.Body[canon.DelegationGranted](item.Entry)
+		if err != nil {
+			return n, err
+		}
+		return n, s.delegationDecided(ctx, env, &n, body.DelegationVote)
 	case canon.KindChangeProposed:
 		return n, s.proposed(&n, b, item)
 	case canon.KindBundleActivated:
@@ -82,6 +96,32 @@ func (s *Service) decided(ctx context.Context, env *live.Environment, n *gov.Not
 	}
 	err = s.asked(n, item, string(state))
 	n.Title = fmt.Sprintf("%s: %s calling %s in %s", state, n.Agent, n.Tool, n.Environment)
+	return err
+}
+
+// delegation is about a standing consent, which its request opened.
+func (s *Service) delegation(n *gov.Notice, request ledger.Item, state gov.DelegationState) error {
+	body, err := canon.Body[canon.DelegationRequested](request.Entry)
+	if err != nil {
+		return err
+	}
+	n.Subject, n.State, n.URL = string(request.ID), string(state), s.URL()+s.Pages+"/delegations/"+string(request.ID)
+	n.Agent, n.Tool, n.Groups, n.Votes = body.Scope.Agent, body.Scope.Tool, body.Groups, body.Quorum
+	n.Why = short([]string{fmt.Sprintf("A standing consent to what the policy %s asks for, until %s.", body.Scope.Policy, body.Scope.Until)})
+	n.Title = fmt.Sprintf("A delegation for %s in %s waits for consent", body.Scope.Agent, n.Environment)
+	if state == gov.DelegationPending {
+		n.Deadline, err = time.Parse(canon.TimeLayout, body.ApproveBy)
+	}
+	return err
+}
+
+func (s *Service) delegationDecided(ctx context.Context, env *live.Environment, n *gov.Notice, vote canon.DelegationVote) error {
+	item, err := env.Ledger.ByID(ctx, vote.Delegation)
+	if err != nil {
+		return err
+	}
+	err = s.delegation(n, item, vote.State)
+	n.Title = fmt.Sprintf("%s: a delegation for %s in %s", vote.State, n.Agent, n.Environment)
 	return err
 }
 

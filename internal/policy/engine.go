@@ -13,6 +13,7 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/writ-dev/writ/internal/bundle"
@@ -26,6 +27,7 @@ type Engine struct {
 	policies []*rule // by id
 	tools    map[gov.ToolName]*tool
 	groups   map[gov.Principal][]gov.GroupID // members that the bundle lists
+	checker  *validate.Validator
 }
 
 // ApprovalGroups are the groups that policies ask for consent, sorted.
@@ -48,6 +50,8 @@ type rule struct {
 	observe bool   // its effect is only recorded
 	reason  string // @reason
 	gate    *Gate  // a forbid that a person can lift
+	text    string // of a gate: what stands in the file
+	digest  string // of text
 	file    string
 	line    int
 }
@@ -156,8 +160,11 @@ func (e *Engine) readPolicies() (problems bundle.Problems) {
 			problems = append(problems, bundle.Problem{File: file.Name, Line: lineOf(err), What: err.Error(), Remedy: "mend the Cedar syntax there"})
 			continue
 		}
-		for _, p := range list {
+		for i, p := range list {
 			r, wrong := readRule(e.bundle, file.Name, p)
+			if r.gate != nil {
+				r.text, r.digest = textOf(file.Text, list, i)
+			}
 			problems = append(problems, wrong...)
 			if other := seen[r.id]; other != nil && r.id != "" {
 				problems = append(problems, bundle.Problem{File: r.file, Line: r.line, What: fmt.Sprintf("the id %q is taken by %s:%d", r.id, other.file, other.line), Remedy: "give each policy an @id of its own"})
@@ -190,6 +197,7 @@ func (e *Engine) check() (problems bundle.Problems) {
 	if err != nil {
 		return bundle.Problems{{File: "tools.yaml", What: err.Error(), Remedy: "look at writ bundle schema"}}
 	}
+	e.checker = v
 	for _, r := range e.policies {
 		if err := v.Policy(string(r.id), internalAST(r.policy)); err != nil {
 			problems = append(problems, bundle.Problem{File: r.file, Line: r.line, What: fmt.Sprintf("policy %s: %v", r.id, err), Remedy: "compare with writ bundle schema; a field that is not required needs: context.input has FIELD"})

@@ -25,6 +25,7 @@ type State struct {
 	CredentialAgent gov.AgentID // that the credential is bound to
 	Exhausted       []string    // ids of limits that are used up, sorted
 	Consent         *Consent    // what people said to this very call before, if they were asked
+	Standing        []Standing  // what people consented to beforehand, of which this call is one; the first of a policy counts
 	Time            time.Time   // of the judgement, UTC
 }
 
@@ -38,6 +39,7 @@ type Verdict struct {
 	LabelsAdded []gov.Label    // that the session gains, with an allow; sorted
 	Gate        *Gate          // with require_approval
 	Consented   bool           // State.Consent counted, for or against the call
+	Delegations []gov.EntryID  // of State.Standing, those that counted; sorted
 	InputPath   string         // with the reason input_schema: the JSON pointer of what does not fit
 }
 
@@ -274,9 +276,37 @@ func (j *judgement) gated(f fired) Verdict {
 		case gov.ApprovalPending, gov.ApprovalConsumed:
 		}
 	}
+	if v, ok := j.delegated(f); ok {
+		return v
+	}
 	v := because(gov.OutcomeRequireApproval, gov.ReasonApproval, "A person has to approve this call first.", f.gates)
 	v.Gate = gate
 	return v
+}
+
+// Standing is a consent that people gave beforehand to calls that a gate asks for.
+type Standing struct {
+	ID     gov.EntryID // of the entry that asked for it
+	Policy gov.PolicyID
+}
+
+// delegated is the verdict where people consented beforehand. Where several gates ask, each needs a consent of its own.
+func (j *judgement) delegated(f fired) (Verdict, bool) {
+	v := because(gov.OutcomeAllow, gov.ReasonPolicyPermit, "The policy permits this call.", f.permits)
+	for _, r := range f.gates {
+		i := slices.IndexFunc(j.state.Standing, func(s Standing) bool { return s.Policy == r.id })
+		if i < 0 {
+			return Verdict{}, false
+		}
+		id := j.state.Standing[i].ID
+		v.Delegations = append(v.Delegations, id)
+		v.Reasons = append(v.Reasons, gov.Reason{
+			Code: gov.ReasonDelegated, Policy: r.id, Message: fmt.Sprintf("People who may approve this call did so beforehand, by the delegation %s.", id),
+		})
+	}
+	v.Policies = append(v.Policies, ids(f.gates)...)
+	slices.Sort(v.Delegations)
+	return v, true
 }
 
 func consented(code gov.ReasonCode, message string, gates []*rule) []gov.Reason {

@@ -478,3 +478,122 @@ func TestTheIndexChangesNothing(t *testing.T) {
 		t.Errorf("only %v came up", outcomes)
 	}
 }
+
+func TestAStandingConsentLiftsEachGateThatAsks(t *testing.T) {
+	t.Parallel()
+	e := compile(t, "enforce", permitAll+`
+@id("two") @require_approval("finance") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 5 };
+@id("one") @require_approval("leads") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 1 };
+@id("watched") @mode("observe") @require_approval("leads") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 7 };
+@id("never") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 100 };`)
+	one, two := policy.Standing{ID: "del_1", Policy: "one"}, policy.Standing{ID: "del_2", Policy: "two"}
+	approved := func(s gov.ApprovalState) *policy.Consent {
+		return &policy.Consent{Gate: policy.Gate{Policies: []gov.PolicyID{"one"}, Groups: []gov.GroupID{"leads"}, Quorum: 1}, State: s}
+	}
+	for name, c := range map[string]struct {
+		amount   int
+		standing []policy.Standing
+		consent  *policy.Consent
+		want     string
+		counted  string
+	}{
+		"nobody is asked":                   {1, []policy.Standing{one}, nil, "allow  policy_permit:all", "[]"},
+		"one gate":                          {2, []policy.Standing{one}, nil, "allow  approval_delegated:one policy_permit:all", "[del_1]"},
+		"another gate's consent":            {2, []policy.Standing{two}, nil, "require_approval  approval_required:one", "[]"},
+		"two gates, one of them":            {6, []policy.Standing{one}, nil, "require_approval  approval_required:one approval_required:two", "[]"},
+		"two gates, both":                   {6, []policy.Standing{two, one}, nil, "allow  approval_delegated:one approval_delegated:two policy_permit:all", "[del_1 del_2]"},
+		"the first of a policy":             {2, []policy.Standing{one, {ID: "del_9", Policy: "one"}}, nil, "allow  approval_delegated:one policy_permit:all", "[del_1]"},
+		"a gate that is only observed":      {8, []policy.Standing{one, two}, nil, "allow require_approval approval_delegated:one approval_delegated:two approval_required:one approval_required:two approval_required:watched policy_permit:all", "[del_1 del_2]"},
+		"what is forbidden":                 {101, []policy.Standing{one, two}, nil, "deny  policy_forbid:never", "[]"},
+		"an approval of the very call":      {2, []policy.Standing{one}, approved(gov.ApprovalApproved), "allow  approval_granted:one policy_permit:all", "[]"},
+		"a denial of the very call":         {2, []policy.Standing{one}, approved(gov.ApprovalDenied), "deny  approval_denied:one", "[]"},
+		"the very call waits for an answer": {2, []policy.Standing{one}, approved(gov.ApprovalPending), "allow  approval_delegated:one policy_permit:all", "[del_1]"},
+	} {
+		s := state(e)
+		s.Standing, s.Consent = c.standing, c.consent
+		v := policy.Evaluate(s, call(t, "pay/send", fmt.Sprintf(`{"amount":%d}`, c.amount)))
+		var codes []string
+		for _, r := range v.Reasons {
+			codes = append(codes, fmt.Sprintf("%s:%s", r.Code, r.Policy))
+		}
+		if got := fmt.Sprintf("%s %s %s", v.Outcome, v.Would, strings.Join(codes, " ")); got != c.want || fmt.Sprint(v.Delegations) != c.counted {
+			t.Errorf("%s: %s by %v, want %s by %s", name, got, v.Delegations, c.want, c.counted)
+		}
+	}
+}
+
+func TestAConditionIsAboutTheInputOfItsTool(t *testing.T) {
+	t.Parallel()
+	e := compile(t, "enforce", permitAll)
+	for text, wants := range map[string]map[string]bool{
+		`context.input.amount < 1000`: {`{"amount":999}`: true, `{"amount":1000}`: false, `{"amount":"1"}`: false, `{}`: false},
+		`context.input has to && context.input.to like "*@acme.example" // inside`: {`{"amount":1,"to":"a@acme.example"}`: true, `{"amount":1}`: false, `{"amount":1,"to":"a@b.example"}`: false},
+		`if context.input has big then context.input.big < 5 else true`:            {`{"amount":1}`: true, `{"amount":1,"big":4}`: true, `{"amount":1,"big":9007199254740993}`: false}, // what cannot be read is not left out in silence
+		`9223372036854775807 + 1 > context.input.amount`:                           {`{"amount":1}`: false},
+		`context.input.amount * 3 < 30`:                                            {`{"amount":9}`: true, `{"amount":10}`: false},
+		`context.input has any || context.input.amount < 5`:                        nil,
+		`context.input has who && context.input.who.country == "DE"`:               {`{"amount":1,"who":{"country":"DE"}}`: true, `{"amount":1,"who":{"country":"FR"}}`: false},
+	} {
+		c, err := e.Condition("pay/send", text)
+		if err != nil {
+			if wants != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		for input, want := range wants {
+			if got := c.Holds(call(t, "pay/send", input).Input); got != want {
+				t.Errorf("%s of %s: %t", text, input, got)
+			}
+		}
+	}
+	for name, text := range map[string]string{
+		"nothing": ``, "no boolean": `context.input.amount`, "another type": `context.input.amount < "5"`, "an unknown field": `context.input.total < 5`,
+		"a field that may be missing": `context.input.to == "x"`, "the principal": `principal == User::"tom"`, "the time": `context.time < datetime("2030-01-01")`,
+		"the session": `context.session.labels.contains("x")`, "the context": `context == context`, "what can overflow": `context.input has big && context.input.big + 1 > 0`,
+		"two conditions": `true } when { true`, "an unless": `true } unless { false`, "another policy": `true }; permit (principal, action, resource) when { true`,
+		"no Cedar": `amount < 5`, "an open brace": `true } when {`, "too much of it": `true` + strings.Repeat(" && true", 200),
+	} {
+		if _, err := e.Condition("pay/send", text); err == nil {
+			t.Errorf("%s: %s is taken", name, text)
+		}
+	}
+	if _, err := e.Condition("pay/nothing", "true"); err == nil {
+		t.Error("a condition on a tool that is not there")
+	}
+}
+
+func TestAGateIsItsText(t *testing.T) {
+	t.Parallel()
+	const gate = "@id(\"one\")\n@require_approval(\"leads\")\nforbid (principal, action == Action::\"pay/send\", resource)\nwhen { context.input.amount > 1 };"
+	text := func(policies string) policy.GatePolicy {
+		g, ok := compile(t, "enforce", policies).GatePolicy("one")
+		if !ok {
+			t.Fatalf("%s has no such gate", policies)
+		}
+		return g
+	}
+	was := text(permitAll + gate)
+	if was.Text != gate || len(was.Digest) != 64 {
+		t.Errorf("the text is %q", was.Text)
+	}
+	for name, policies := range map[string]string{
+		"alone": gate, "in another place": "// about money\n" + gate + "\n\n// the rest\n" + permitAll, "at the end": permitAll + "\n\n" + gate + "\n// that is all\n",
+	} {
+		if got := text(policies); got.Digest != was.Digest {
+			t.Errorf("%s it is another one: %q", name, got.Text)
+		}
+	}
+	for name, changed := range map[string]string{
+		"other people": strings.Replace(gate, "leads", "finance", 1), "more of them": strings.Replace(gate, "@require", "@quorum(\"2\")\n@require", 1),
+		"another condition": strings.Replace(gate, "> 1", "> 2", 1), "a signature": strings.Replace(gate, "@require", "@step_up\n@require", 1),
+	} {
+		if got := text(permitAll + changed); got.Digest == was.Digest {
+			t.Errorf("with %s it is the same", name)
+		}
+	}
+	e := compile(t, "enforce", permitAll+gate+`@id("hard") forbid (principal, action, resource) when { context.assurance == "none" };`)
+	if _, ok := e.GatePolicy("hard"); ok || len(e.Gates()) != 1 {
+		t.Errorf("gates are %v", e.Gates())
+	}
+}

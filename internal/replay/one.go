@@ -50,6 +50,9 @@ func One(ctx context.Context, l *ledger.Ledger, compile state.Compile, item ledg
 			t.asked = &asked
 		}
 	}
+	if t.spent, err = p.spentBefore(ctx, item.Index); err != nil {
+		return out, err
+	}
 	err = l.Scan(ctx, item.Index, item.Index+1, true, func(raw ledger.Raw) error {
 		t.raw = raw
 		return nil
@@ -143,4 +146,89 @@ func (p *player) voteOn(id gov.EntryID, e canon.Entry) error {
 	}
 	_, err = p.vote(e)
 	return err
+}
+
+// usesPagesMax bounds how many pages of decisions are looked through for the uses of one standing consent.
+const usesPagesMax = 64
+
+// spentBefore derives which standing consents had been used as often as they allow before an index.
+func (p *player) spentBefore(ctx context.Context, index int64) ([]gov.EntryID, error) {
+	var out []gov.EntryID
+	for _, d := range p.control.Standing() {
+		if d.UsesMax == 0 {
+			continue
+		}
+		u := uses{of: d.ID}
+		if err := p.usesBefore(ctx, d, index, &u); err != nil {
+			return nil, err
+		}
+		if u.n >= d.UsesMax {
+			out = append(out, d.ID)
+		}
+	}
+	return out, nil
+}
+
+// uses counts the decisions that name a standing consent.
+type uses struct {
+	of gov.EntryID
+	n  int64
+}
+
+func (u *uses) take(e canon.Entry) error {
+	if e.Kind != canon.KindDecision {
+		return nil
+	}
+	body, err := canon.Body[canon.Decision](e)
+	if slices.Contains(body.Delegations, u.of) {
+		u.n++
+	}
+	return err
+}
+
+// usesBefore counts the uses before an index: they are among the decisions that the policy determined.
+func (p *player) usesBefore(ctx context.Context, d state.Delegation, index int64, u *uses) error {
+	asked, err := p.ledger.ByID(ctx, d.ID)
+	if err != nil {
+		return err
+	}
+	from, err := asked.Time()
+	if err != nil {
+		return err
+	}
+	q := ledger.Query{From: from, Before: index, Limit: ledger.QueryLimitMax, Filters: []ledger.Filter{
+		{Dim: ledger.DimPolicy, Value: string(d.Policy)}, {Dim: ledger.DimAgent, Value: string(d.Agent)}, {Dim: ledger.DimOutcome, Value: string(gov.OutcomeAllow)},
+	}}
+	through, more := int64(-1), true
+	for pages := 0; more; pages++ {
+		if pages == usesPagesMax {
+			return &gov.Error{Code: gov.CodeOverloaded, Detail: "too many decisions were made beside " + string(d.ID) + " to count its uses here: run writ replay"}
+		}
+		page, err := p.ledger.Find(ctx, q)
+		if err != nil {
+			return err
+		}
+		items, err := p.ledger.Several(ctx, page.Indexes)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if err := u.take(item.Entry); err != nil {
+				return err
+			}
+		}
+		if more = page.More; more {
+			q.Before = page.Indexes[len(page.Indexes)-1]
+		}
+		if through < 0 {
+			through = page.Through // what comes behind it was not searched
+		}
+	}
+	return p.ledger.Scan(ctx, max(through, asked.Index), index, false, func(raw ledger.Raw) error {
+		e, err := canon.Parse(raw.Bytes)
+		if err != nil {
+			return err
+		}
+		return u.take(e)
+	})
 }

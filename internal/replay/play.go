@@ -39,6 +39,7 @@ type step struct {
 	control *state.Control // the state that it was made under,
 	labels  []gov.Label    // of its session, and
 	asked   *state.Approval
+	spent   []gov.EntryID
 	judged  judged
 }
 
@@ -53,6 +54,8 @@ type player struct {
 	steps     []step
 	sessions  map[gov.SessionID][]gov.Label
 	approvals map[gov.EntryID]state.Approval
+	standing  standing
+	other     instead
 	account   *account
 	entries   int64
 	took      func(judged)
@@ -62,7 +65,7 @@ type player struct {
 func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *player {
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{}, account: newAccount(),
+		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), account: newAccount(),
 	}
 }
 
@@ -127,23 +130,35 @@ func (p *player) read(t *step) {
 	}
 }
 
-// plain says whether an entry is the result of a call, or a decision that no request for approval is about. A quotation mark
+// plain says whether an entry is the result of a call, or a decision that neither a request for approval nor a standing consent is about. A quotation mark
 // within a string has a backslash before it, so what is looked for is the entry's own fields.
 func plain(raw []byte) bool {
 	if bytes.Contains(raw, []byte(`"kind":"result"`)) {
 		return true
 	}
-	return bytes.Contains(raw, []byte(`"kind":"decision"`)) && !bytes.Contains(raw, []byte(`"approval":{`)) && !bytes.Contains(raw, []byte(`"approved":"`))
+	if !bytes.Contains(raw, []byte(`"kind":"decision"`)) {
+		return false
+	}
+	for _, about := range []string{`"approval":{`, `"approved":"`, `"delegations":[`} {
+		if bytes.Contains(raw, []byte(about)) {
+			return false
+		}
+	}
+	return true
 }
 
-// under is the control state to judge under, at a point where one holds.
-func (p *player) under(control *state.Control) *state.Control {
+// instead is a control state, and what it is under another bundle.
+type instead struct{ was, is *state.Control }
+
+// under is the control state to judge under, where p.control holds.
+func (p *player) under() *state.Control {
 	if p.instead == nil {
-		return control
+		return p.control
 	}
-	c := *control
-	c.Engine = p.instead
-	return &c
+	if p.other.was != p.control {
+		p.other = instead{p.control, p.control.Under(p.instead)}
+	}
+	return p.other.is
 }
 
 // fold takes an entry into what holds behind it.
@@ -160,14 +175,24 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 		return err
 	default:
 	}
-	if t.what, err = p.account.take(t.entry, t.raw, p.approvers()); err != nil || !t.entry.Kind.ChangesControl() {
+	if t.what, err = p.account.take(t.entry, t.raw, p.approvers()); err != nil {
 		return err
+	}
+	if what, err := p.standing.take(t.entry); err != nil {
+		return err
+	} else if what != "" {
+		t.what = what
+	}
+	if !t.entry.Kind.ChangesControl() {
+		return nil
 	}
 	payload, err := p.payload(ctx, t.raw)
 	if err != nil {
 		return err
 	}
-	p.control, err = p.control.Apply(t.entry, payload, p.compile)
+	if p.control, err = p.control.Apply(t.entry, payload, p.compile); err == nil {
+		p.standing.forget(p.control)
+	}
 	return err
 }
 
@@ -189,7 +214,7 @@ func (p *player) approvers() []gov.GroupID {
 // decision says what a decision is to be judged again by, and lets it take its effect on the session and on requests.
 func (p *player) decision(t *step) {
 	d := t.decision
-	t.again, t.control, t.labels = t.raw.Index >= p.within.From, p.control, d.Labels
+	t.again, t.control, t.labels = t.raw.Index >= p.within.From, p.under(), d.Labels
 	if p.instead == nil {
 		t.labels = p.sessions[d.Session]
 		if d.Session != "" && len(d.LabelsAdded) > 0 {
@@ -198,5 +223,6 @@ func (p *player) decision(t *step) {
 			p.sessions[d.Session] = slices.Compact(labels)
 		}
 	}
-	t.asked = p.consult(d, t.entry.ID)
+	t.asked, t.spent = p.consult(d, t.entry.ID), p.standing.spent
+	p.standing.count(d.Delegations)
 }

@@ -118,20 +118,19 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
 			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
 		},
-		Credential: d.Credential, Labels: t.labels, At: at,
+		Credential: d.Credential, Labels: t.labels, At: at, Principal: gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}, Spent: t.spent,
 	}
 	if t.asked != nil {
 		q.Consent = t.asked.Consent(at)
 	}
-	under := p.under(t.control)
-	return recorded(d, under.Judge(q), under, t.labels, at), true, nil
+	return recorded(d, t.control.Judge(q), t.control, t.labels, at), true, nil
 }
 
 // recorded is the decision as a verdict would have it recorded.
 func recorded(d canon.Decision, v policy.Verdict, c *state.Control, labels []gov.Label, at time.Time) canon.Decision {
 	d.Mode, d.Outcome, d.Would, d.Reasons, d.Policies = v.Mode, v.Outcome, v.Would, v.Reasons, v.Policies
 	d.LabelsAdded, d.Labels, d.Bundle, d.Epoch = v.LabelsAdded, labels, c.Bundle(), c.Epoch
-	d.Approval = nil
+	d.Approval, d.Delegations = nil, v.Delegations
 	if v.Gate != nil {
 		asked := state.AskedOf(*v.Gate, at)
 		d.Approval = &asked
@@ -210,6 +209,7 @@ func compare(was, now canon.Decision) string {
 		{"labels_added", text(was.LabelsAdded), text(now.LabelsAdded)},
 		{"approval", asked(was), asked(now)},
 		{"approved", text(was.Approved), text(now.Approved)},
+		{"delegations", text(was.Delegations), text(now.Delegations)},
 		{"bundle", text(was.Bundle), text(now.Bundle)},
 		{"epoch", text(was.Epoch), text(now.Epoch)},
 	} {

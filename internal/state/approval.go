@@ -47,6 +47,16 @@ func (a Approval) Has(person string) (Ballot, bool) {
 	return Ballot{}, false
 }
 
+// Voters are those who voted, sorted.
+func (a Approval) Voters() []string {
+	out := make([]string, len(a.Voted))
+	for i, b := range a.Voted {
+		out[i] = b.Person
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Count is the request after one more vote at a time. One denial is final; a quorum of different people approves.
 func (a Approval) Count(person string, vote gov.Vote, at time.Time) Approval {
 	a.Voted = append(slices.Clone(a.Voted), Ballot{Person: person, Vote: vote, At: at.UTC().Format(canon.TimeLayout)})

@@ -19,6 +19,7 @@ type Control struct {
 	Epoch       int64
 	Engine      *policy.Engine // nil before a bundle is activated
 	credentials map[gov.CredentialID]Credential
+	delegations []Delegation // granted, by id
 }
 
 // Compile gives the engine of a bundle that the ledger's activation names.
@@ -53,8 +54,13 @@ func (c *Control) Apply(e canon.Entry, payload canon.Payload, compile Compile) (
 	if !e.Kind.ChangesControl() {
 		return c, nil
 	}
-	next := &Control{Ledger: c.Ledger, Epoch: c.Epoch + 1, Engine: c.Engine, credentials: maps.Clone(c.credentials)}
-	var err error
+	at, err := e.Time()
+	if err != nil {
+		return nil, err
+	}
+	next := &Control{
+		Ledger: c.Ledger, Epoch: c.Epoch + 1, Engine: c.Engine, credentials: maps.Clone(c.credentials), delegations: still(c.delegations, at),
+	}
 	switch e.Kind {
 	case canon.KindBundleActivated:
 		err = next.activate(e, compile)
@@ -62,6 +68,10 @@ func (c *Control) Apply(e canon.Entry, payload canon.Payload, compile Compile) (
 		err = next.issue(e, payload)
 	case canon.KindCredentialRevoked:
 		err = next.revoke(e)
+	case canon.KindDelegationGranted:
+		err = next.grant(e)
+	case canon.KindDelegationEnded:
+		err = next.end(e)
 	default:
 		err = fmt.Errorf("entry %s: a %s changes control state in a way this version does not know", e.ID, e.Kind)
 	}
@@ -73,8 +83,11 @@ func (c *Control) activate(e canon.Entry, compile Compile) error {
 	if err != nil {
 		return err
 	}
-	c.Engine, err = compile(body.Bundle)
-	return err
+	if c.Engine, err = compile(body.Bundle); err != nil {
+		return err
+	}
+	c.delegations = fitting(c.delegations, c.Engine) // for good: a rollback does not bring back what people consented to before
+	return nil
 }
 
 func (c *Control) issue(e canon.Entry, payload canon.Payload) error {
@@ -147,11 +160,13 @@ type Question struct {
 	Labels     []gov.Label     // of the session, sorted
 	At         time.Time       // of the judgement, UTC
 	Consent    *policy.Consent // that people gave to this very call, if they were asked
+	Principal  gov.Principal   // of Call as records name it: a user by the opaque reference
+	Spent      []gov.EntryID   // standing consents that were used as often as they allow
 }
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
-	s := policy.State{Environment: c.Ledger, Engine: c.Engine, Labels: q.Labels, Time: q.At, Consent: q.Consent}
+	s := policy.State{Environment: c.Ledger, Engine: c.Engine, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q)}
 	if strings.HasPrefix(string(q.Credential), WorkloadPrefix) {
 		// The token was checked at the door, and is not kept.
 		s.CredentialValid, s.CredentialAgent = true, q.Call.Agent
