@@ -2,8 +2,6 @@ package app_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +12,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"github.com/writ-dev/writ/internal/app"
+	"github.com/writ-dev/writ/internal/puppet"
 )
 
 // device is an authenticator with one passkey.
@@ -24,20 +23,11 @@ type device struct {
 
 func newDevice(t testing.TB) *device {
 	t.Helper()
-	for range 64 {
-		key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
-		private, err := x509.ParsePKCS8PrivateKey(key.Key.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		public := private.(*ecdsa.PrivateKey).PublicKey
-		if raw, err := public.Bytes(); err != nil || raw[1] == 0 || raw[33] == 0 {
-			continue // the library would leave out the zero, which is no COSE key
-		}
-		return &device{virtualwebauthn.NewAuthenticator(), key}
+	key, err := puppet.NewKey()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no key without a zero in front")
-	return nil
+	return &device{virtualwebauthn.NewAuthenticator(), key}
 }
 
 // invite makes a link for a person.

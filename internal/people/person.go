@@ -108,7 +108,7 @@ type Invitation struct {
 }
 
 // Invite makes a link with which a person enrols a first, or a further, passkey. Who is invited again has the roles of the new
-// invitation once they follow its link; sessions go on.
+// invitation from their next sign-in on; sessions go on as they are.
 func (s *Service) Invite(ctx context.Context, actor canon.Actor, principal gov.Principal, profile identity.Profile, roles []gov.Role) (Invitation, error) {
 	if err := checkInvite(principal, profile, roles); err != nil {
 		return Invitation{}, err

@@ -6,7 +6,10 @@ package puppet
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,13 +59,40 @@ func Enrol(ctx context.Context, link string) (*Person, error) {
 		return nil, fmt.Errorf("invitation: %w", err)
 	}
 	party := virtualwebauthn.RelyingParty{ID: at.Hostname(), Name: "Writ", Origin: p.Origin}
-	answer := virtualwebauthn.CreateAttestationResponse(party, virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	key, err := NewKey()
+	if err != nil {
+		return nil, err
+	}
+	answer := virtualwebauthn.CreateAttestationResponse(party, virtualwebauthn.NewAuthenticator(), key, *options)
 	body, err := json.Marshal(map[string]any{"sealed": begun.Sealed, "answer": json.RawMessage(answer)})
 	if err != nil {
 		return nil, err
 	}
 	_, err = p.Post(ctx, "/console/enrol/finish", "application/json", body)
 	return p, err
+}
+
+// keyTriesMax makes it all but impossible (2 to the -400) that no key is found.
+const keyTriesMax = 64
+
+// NewKey makes a passkey. The library writes coordinates without the zeros in front, which is no COSE key, so a key that has one is
+// passed over.
+func NewKey() (virtualwebauthn.Credential, error) {
+	for range keyTriesMax {
+		key := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		private, err := x509.ParsePKCS8PrivateKey(key.Key.Data)
+		if err != nil {
+			return key, fmt.Errorf("passkey: %w", err)
+		}
+		p256, ok := private.(*ecdsa.PrivateKey)
+		if !ok {
+			return key, errors.New("passkey: the key is not of P-256")
+		}
+		if raw, err := p256.PublicKey.Bytes(); err == nil && raw[1] != 0 && raw[33] != 0 { // 4, X, Y
+			return key, nil
+		}
+	}
+	return virtualwebauthn.Credential{}, errors.New("passkey: no key without a zero in front")
 }
 
 // Get reads a page. An answer other than 200, where redirects lead, is an error.
