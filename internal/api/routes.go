@@ -34,6 +34,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/decisions/{id}/replay", scopeReview, s.judgeAgain},
 		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
 		{"GET /v1/approvals", scopeRead, s.listApprovals},
+		{"GET /v1/approvals/stats", scopeReview, s.voteStats},
 		{"GET /v1/approvals/{id}", scopeRead, s.showApproval},
 		{"POST /v1/approvals/{id}/votes", scopePerson, s.vote},
 		{"POST /v1/approvals/{id}/challenge", scopePerson, s.voteChallenge},

@@ -360,3 +360,25 @@ func TestUsesAreCountedExactlyOnThreeNodes(t *testing.T) {
 		t.Errorf("it was used %v times, want 48", d["uses"])
 	}
 }
+
+func TestPeopleAreToldOfDelegations(t *testing.T) {
+	t.Parallel()
+	o, p := newOffice(t), newPager(t)
+	n := start(t, o.paged(t.TempDir(), p))
+	n.acmeTells(t, everything)
+	tom, yuki := o.signIn("tom", nil), o.signIn("yuki", nil)
+	granted := n.grant(tom, o.refunds(nil), yuki)
+	denied := n.delegate(tom, o.refunds(map[string]any{"tool": nil, "when": nil}))
+	n.wantDelegation(n.voteDelegation(denied, yuki, "deny"), "denied")
+	p.wants("approval_requested "+granted, "approval_decided "+granted, "approval_requested "+denied, "approval_decided "+denied)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, got := range p.got {
+		data := got["data"].(map[string]any)
+		asks := got["type"] == "dev.writ.approval_requested"
+		if text := fmt.Sprint(got); strings.Contains(text, "outage") || strings.Contains(text, "context.input") || asks != (data["deadline"] != nil) ||
+			!strings.HasSuffix(fmt.Sprint(data["url"]), "/console/delegations/"+got["subject"].(string)) {
+			t.Errorf("people are told %s", text)
+		}
+	}
+}

@@ -127,3 +127,28 @@ func (s *Server) madeFor(p page, principal string) string {
 	}
 	return ref
 }
+
+// voteStatsData is how people answered in the last days.
+type voteStatsData struct {
+	Stats  any
+	Days   []int
+	Chosen int
+}
+
+func (s *Server) voteStats(v *visit) error {
+	data := voteStatsData{Days: []int{7, 30, 90, 365}, Chosen: 30}
+	for _, days := range data.Days {
+		if v.URL.Query().Get("days") == strconv.Itoa(days) {
+			data.Chosen = days
+		}
+	}
+	to := s.Now().UTC()
+	from := to.Add(-time.Duration(data.Chosen) * 24 * time.Hour)
+	q := url.Values{"environment": {s.environment(v)}, "from": {from.Format(time.RFC3339Nano)}, "to": {to.Format(time.RFC3339Nano)}}
+	var err error
+	if data.Stats, err = s.get(v, "/v1/approvals/stats?"+q.Encode()); err != nil {
+		return err
+	}
+	s.render(v, http.StatusOK, "approval-stats", page{Title: "Approval statistics", Nav: "approvals", Data: data})
+	return nil
+}

@@ -41,7 +41,7 @@ func (s *Server) parse() error {
 
 func (s *Server) funcs() template.FuncMap {
 	return template.FuncMap{
-		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count,
+		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count, "percent": percent, "seconds": seconds,
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
@@ -176,6 +176,17 @@ func count(v any) string {
 		s = s[:i] + " " + s[i:]
 	}
 	return s
+}
+
+// percent is a share for people to read, to the tenth.
+func percent(share float64) string { return strconv.FormatFloat(100*share, 'f', 1, 64) + " %" }
+
+// seconds is a number of seconds for people to read: to the tenth where that matters.
+func seconds(n float64) string {
+	if d := time.Duration(n * float64(time.Second)); d >= time.Minute {
+		return span(d)
+	}
+	return strconv.FormatFloat(n, 'f', 1, 64) + " s"
 }
 
 func pick(condition bool, yes, no any) any {

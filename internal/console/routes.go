@@ -24,6 +24,7 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/decisions/{id}/replay", person, s.replay},
 		{"GET " + Root + "/export/{file}", person, s.export},
 		{"GET " + Root + "/approvals", person, s.approvals},
+		{"GET " + Root + "/approvals/stats", person, s.voteStats},
 		{"GET " + Root + "/approvals/{id}", person, s.approval},
 		{"POST " + Root + "/approvals/{id}/vote", person, s.vote},
 		{"POST " + Root + "/approvals/{id}/challenge", person, s.voteChallenge},

@@ -52,6 +52,8 @@ type Reader interface {
 	DocsDue(ctx context.Context, ledger gov.Environment, kind string, at time.Time, limit int) ([]row.Doc, error)
 	// CountDocs counts those of a kind by state.
 	CountDocs(ctx context.Context, ledger gov.Environment, kind string) (map[string]int64, error)
+	// CountDocsOpened counts those that were opened by an entry of [from, below).
+	CountDocsOpened(ctx context.Context, ledger gov.Environment, kind string, from, below int64) (map[string]int64, error)
 	Checkpoint(ctx context.Context, ledger gov.Environment) (row.Checkpoint, bool, error)
 	// Checkpoints gives the newest first.
 	Checkpoints(ctx context.Context, ledger gov.Environment, limit int) ([]row.Checkpoint, error)

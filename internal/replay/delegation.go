@@ -3,9 +3,12 @@ package replay
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -20,6 +23,7 @@ type standingAsked struct {
 	scope canon.DelegationScope
 	votes state.Approval
 	by    string // who asked
+	leaf  string // hash of the request that a vote names, hexadecimal
 	over  bool   // ended or withdrawn
 }
 
@@ -45,13 +49,17 @@ func (s *standing) forget(c *state.Control) {
 	})
 }
 
-// take takes in an entry about a standing consent, and says what it does not follow from, or nothing.
-func (s *standing) take(e canon.Entry) (what string, err error) {
+// take takes in an entry about a standing consent under the control state at its index, and says what it does not follow from, or
+// nothing.
+func (s *standing) take(e canon.Entry, raw ledger.Raw, c *state.Control) (what string, err error) {
 	switch e.Kind {
 	case canon.KindDelegationRequested:
 		body, err := canon.Body[canon.DelegationRequested](e)
-		s.asked[e.ID] = standingAsked{scope: body.Scope, votes: state.OpenDelegation(body), by: body.Person}
-		return "", err
+		if err != nil {
+			return "", err
+		}
+		s.asked[e.ID] = standingAsked{scope: body.Scope, votes: state.OpenDelegation(body), by: body.Person, leaf: leafOf(raw)}
+		return requested(e, body, c), nil
 	case canon.KindDelegationVote:
 		body, err := canon.Body[canon.DelegationVote](e)
 		if err != nil {
@@ -80,6 +88,30 @@ func (s *standing) take(e canon.Entry) (what string, err error) {
 	}
 }
 
+// requested says why a request is not one that the gate in force could have been asked for.
+func requested(e canon.Entry, body canon.DelegationRequested, c *state.Control) string {
+	if e.Actor != (canon.Actor{Type: canon.ActorPerson, ID: body.Person}) {
+		return fmt.Sprintf("a request by %s, recorded by %s %s", body.Person, e.Actor.Type, e.Actor.ID)
+	}
+	gate, ok := policy.GatePolicy{}, false
+	if c.Engine != nil {
+		gate, ok = c.Engine.GatePolicy(body.Scope.Policy)
+	}
+	at, err := e.Time()
+	until, wrong := time.Parse(canon.TimeLayout, body.Scope.Until)
+	switch {
+	case !ok || gate.Digest != body.Scope.Gate || gate.StepUp || gate.Observed:
+		return fmt.Sprintf("a delegation was asked for that lifts %s, which was not such a gate", body.Scope.Policy)
+	case !slices.Equal(body.Groups, gate.Groups) || body.Quorum != gate.Quorum:
+		return fmt.Sprintf("%d of %v were asked for a delegation, and the gate asks %d of %v", body.Quorum, body.Groups, gate.Quorum, gate.Groups)
+	case !allOf(body.Member, gate.Groups):
+		return fmt.Sprintf("a delegation was asked for as one of %v, and the gate asks %v", body.Member, gate.Groups)
+	case err != nil || wrong != nil || until.Sub(at) > state.DelegationFor || body.Scope.UsesMax > state.DelegationUses:
+		return "a delegation was asked for that is longer, or for more, than one may be"
+	}
+	return ""
+}
+
 // vote counts a vote again and says whether the request came as far by it as was recorded.
 func (s *standing) vote(e canon.Entry, v canon.DelegationVote) (what string, err error) {
 	at, err := e.Time()
@@ -91,6 +123,10 @@ func (s *standing) vote(e canon.Entry, v canon.DelegationVote) (what string, err
 	switch {
 	case e.Actor != canon.Actor{Type: canon.ActorPerson, ID: v.Person}:
 		return fmt.Sprintf("a vote by %s, recorded by %s %s", v.Person, e.Actor.Type, e.Actor.ID), nil
+	case known && !allOf(v.Groups, asked.votes.Asked.Groups):
+		return fmt.Sprintf("%s was voted on as one of %v, and %v were asked", v.Delegation, v.Groups, asked.votes.Asked.Groups), nil
+	case known && v.Shown != asked.leaf:
+		return fmt.Sprintf("the vote on %s is of something else: it names the leaf hash %s", v.Delegation, v.Shown), nil
 	case !known || twice || asked.over || asked.by == v.Person || asked.votes.State != gov.ApprovalPending:
 		return fmt.Sprintf("a vote on %s, which no vote of this person could change", v.Delegation), nil
 	}

@@ -178,7 +178,7 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 	if t.what, err = p.account.take(t.entry, t.raw, p.approvers()); err != nil {
 		return err
 	}
-	if what, err := p.standing.take(t.entry); err != nil {
+	if what, err := p.standing.take(t.entry, t.raw, p.control); err != nil {
 		return err
 	} else if what != "" {
 		t.what = what

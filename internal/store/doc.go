@@ -9,13 +9,14 @@ import (
 )
 
 const (
-	docColumns   = `kind, id, version, opened, state, due, data`
-	sqlDoc       = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND id = $3`
-	sqlDocs      = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND opened < $3 ORDER BY opened DESC LIMIT $4`
-	sqlDocsState = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND state = $3 AND opened < $4 ORDER BY opened DESC LIMIT $5`
-	sqlDocsDue   = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND due > 0 AND due <= $3 ORDER BY due LIMIT $4`
-	sqlCountDocs = `SELECT state, count(*) FROM doc WHERE ledger = $1 AND kind = $2 GROUP BY state`
-	sqlPutDoc    = `INSERT INTO doc (ledger, kind, id, version, opened, state, due, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	docColumns         = `kind, id, version, opened, state, due, data`
+	sqlDoc             = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND id = $3`
+	sqlDocs            = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND opened < $3 ORDER BY opened DESC LIMIT $4`
+	sqlDocsState       = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND state = $3 AND opened < $4 ORDER BY opened DESC LIMIT $5`
+	sqlDocsDue         = `SELECT ` + docColumns + ` FROM doc WHERE ledger = $1 AND kind = $2 AND due > 0 AND due <= $3 ORDER BY due LIMIT $4`
+	sqlCountDocs       = `SELECT state, count(*) FROM doc WHERE ledger = $1 AND kind = $2 GROUP BY state`
+	sqlCountDocsOpened = `SELECT state, count(*) FROM doc WHERE ledger = $1 AND kind = $2 AND opened >= $3 AND opened < $4 GROUP BY state`
+	sqlPutDoc          = `INSERT INTO doc (ledger, kind, id, version, opened, state, due, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (ledger, kind, id) DO UPDATE SET version = excluded.version, state = excluded.state, due = excluded.due, data = excluded.data`
 )
 
@@ -62,6 +63,15 @@ func (s *Store) DocsDue(ctx context.Context, ledger gov.Environment, kind string
 
 // CountDocs counts documents of a kind by state.
 func (s *Store) CountDocs(ctx context.Context, ledger gov.Environment, kind string) (map[string]int64, error) {
+	return s.countDocs(ctx, sqlCountDocs, string(ledger), kind)
+}
+
+// CountDocsOpened counts those that were opened by an entry from an index on and below another one.
+func (s *Store) CountDocsOpened(ctx context.Context, ledger gov.Environment, kind string, from, below int64) (map[string]int64, error) {
+	return s.countDocs(ctx, sqlCountDocsOpened, string(ledger), kind, from, below)
+}
+
+func (s *Store) countDocs(ctx context.Context, query string, args ...any) (map[string]int64, error) {
 	type count struct {
 		state string
 		n     int64
@@ -69,7 +79,7 @@ func (s *Store) CountDocs(ctx context.Context, ledger gov.Environment, kind stri
 	counts, err := collect(ctx, s.read, "count documents", func(scan func(...any) error) (c count, err error) {
 		err = scan(&c.state, &c.n)
 		return c, err
-	}, sqlCountDocs, string(ledger), kind)
+	}, query, args...)
 	out := make(map[string]int64, len(counts))
 	for _, c := range counts {
 		out[c.state] = c.n

@@ -35,6 +35,8 @@ func docs(t *testing.T, d Database) {
 	same(t, "not in the old one", check(s.Docs(ctx, prod, "approval", "pending", most, 10))(t), []row.Doc{b})
 	same(t, "no longer due", check(s.DocsDue(ctx, prod, "approval", later, 10))(t), []row.Doc{b})
 	same(t, "counted", check(s.CountDocs(ctx, prod, "approval"))(t), map[string]int64{"approved": 1, "pending": 1})
+	same(t, "counted from the second on", check(s.CountDocsOpened(ctx, prod, "approval", 1, most))(t), map[string]int64{"pending": 1})
+	same(t, "counted below the second", check(s.CountDocsOpened(ctx, prod, "approval", 0, 1))(t), map[string]int64{"approved": 1})
 	other, _, err := s.Doc(ctx, staging, a.DocKey)
 	same(t, "of the other ledger", check(other, err)(t), a)
 	if _, ok, err := s.Doc(ctx, prod, row.DocKey{Kind: "approval", ID: "none"}); ok || err != nil {

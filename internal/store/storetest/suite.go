@@ -31,6 +31,7 @@ type Store interface {
 	Docs(ctx context.Context, ledger gov.Environment, kind, state string, below int64, limit int) ([]row.Doc, error)
 	DocsDue(ctx context.Context, ledger gov.Environment, kind string, at time.Time, limit int) ([]row.Doc, error)
 	CountDocs(ctx context.Context, ledger gov.Environment, kind string) (map[string]int64, error)
+	CountDocsOpened(ctx context.Context, ledger gov.Environment, kind string, from, below int64) (map[string]int64, error)
 
 	SaveCheckpoint(ctx context.Context, c row.Checkpoint) error
 	Checkpoint(ctx context.Context, ledger gov.Environment) (row.Checkpoint, bool, error)
