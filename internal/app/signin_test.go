@@ -304,3 +304,58 @@ func TestCookiesOfAServerOnHTTPSAreOfItsHostOnly(t *testing.T) {
 		t.Errorf("sent to %s, %v", to, err)
 	}
 }
+
+// TestAProviderEndsSessions by a logout token, and by no other token; and a logout token signs nobody in.
+func TestAProviderEndsSessions(t *testing.T) {
+	t.Parallel()
+	o, n := newConsole(t)
+	ana, omar := n.browser().signIn(o, "ana"), n.browser().signIn(o, "omar")
+	key := o.Current()
+	claims := func(more map[string]any) map[string]any {
+		all := map[string]any{
+			"iss": o.URL, "aud": "writ-people", "sub": "ana", "iat": o.now().Unix(), "exp": o.now().Add(time.Minute).Unix(), "jti": "1",
+			"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+		}
+		for name, v := range more {
+			if all[name] = v; v == nil {
+				delete(all, name)
+			}
+		}
+		return all
+	}
+	send := func(token string) int {
+		e, err := n.try(http.MethodPost, "/console/sign-in/backchannel-logout", "", "application/x-www-form-urlencoded", []byte(url.Values{"logout_token": {token}}.Encode()))
+		if e.status == 0 {
+			t.Fatal(err)
+		}
+		return e.status
+	}
+	for why, more := range map[string]map[string]any{
+		"no event": {"events": nil}, "another event": {"events": map[string]any{"x": 1}}, "a nonce": {"nonce": "n"}, "nobody": {"sub": nil},
+		"another audience": {"aud": "other"}, "over": {"exp": o.now().Add(-time.Minute).Unix()},
+	} {
+		if status := send(identitytest.Sign(t, key, claims(more))); status == http.StatusOK {
+			t.Errorf("%s: taken", why)
+		}
+	}
+	forged := identitytest.New(t)
+	if status := send(identitytest.Sign(t, forged.Current(), claims(nil))); status == http.StatusOK {
+		t.Error("signed by somebody else: taken")
+	}
+	good := identitytest.Sign(t, key, claims(nil))
+	wantProblem(t, n.get("/v1/me", good), 401, "unauthenticated") // it signs nobody in
+	if e := n.get("/v1/me", ana.token()); e.status != http.StatusOK {
+		t.Fatalf("before: %d %s", e.status, e.body)
+	}
+	if status := send(good); status != http.StatusOK {
+		t.Fatalf("a logout token: %d", status)
+	}
+	wantProblem(t, n.get("/v1/me", ana.token()), 401, "unauthenticated")
+	if e := n.get("/v1/me", omar.token()); e.status != http.StatusOK {
+		t.Errorf("somebody else's session: %d %s", e.status, e.body)
+	}
+	ended := entries(n, n.admin, "org", "session_ended")
+	if len(ended) != 1 {
+		t.Fatalf("%d sessions ended", len(ended))
+	}
+}

@@ -427,7 +427,7 @@ type SignedIn struct {
 type SessionEnded struct {
 	Session string `json:"session"`
 	Person  string `json:"person"`
-	How     string `json:"how"` // signed_out, replaced by a fresh sign-in, or revoked by somebody else
+	How     string `json:"how"` // signed_out, signed_out_at_issuer, replaced by a fresh sign-in, or revoked by somebody else
 }
 
 // Notification is one attempt to tell people of an entry through a channel of the bundle. It has no secret and no address in

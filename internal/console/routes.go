@@ -58,6 +58,7 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/sign-in", open, s.signInPage},
 		{"GET " + Root + "/sign-in/oidc", open, s.beginOIDC},
 		{"GET " + Root + "/sign-in/callback", open, s.callback},
+		{"POST " + Root + "/sign-in/backchannel-logout", open, s.backChannelLogout},
 		{"POST " + Root + "/sign-in/passkey", open, s.beginPasskey},
 		{"POST " + Root + "/sign-in/passkey/finish", open, s.finishPasskey},
 		{"GET " + Root + "/sign-in/device", person, s.devicePage},

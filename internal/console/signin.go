@@ -168,6 +168,16 @@ func (s *Server) signOut(v *visit) error {
 	return nil
 }
 
+// backChannelLogout takes the word of an identity provider that somebody signed out, or may not sign in any more (OpenID Connect
+// Back-Channel Logout 1.0). The token says who sends it.
+func (s *Server) backChannelLogout(v *visit) error {
+	if err := s.People.SignedOutAt(v.Context(), v.PostFormValue("logout_token")); err != nil {
+		return err
+	}
+	v.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
 // enrolData is what the page of an enrolment shows.
 type enrolData struct {
 	Invitation string

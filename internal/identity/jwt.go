@@ -262,6 +262,9 @@ func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
 const PersonPrefix = "person:"
 
 func personOf(c claims, issuer Issuer) (Caller, error) {
+	if _, ok := c[claimEvents]; ok {
+		return Caller{}, refuseToken(CauseWrongUse, "this token tells of an event and signs nobody in", nil)
+	}
 	p, groups, err := principalOf(c, issuer)
 	if err != nil {
 		return Caller{}, refuseToken(CauseClaims, "the token does not sign a person in: "+err.Error(), err)

@@ -216,6 +216,28 @@ func (s *Service) Revoke(ctx context.Context, actor canon.Actor, id string) erro
 	return s.end(ctx, actor, id, "revoked")
 }
 
+// SignedOutAt ends every session that a person began with an identity provider, and those that were allowed from them, because the
+// provider says so.
+func (s *Service) SignedOutAt(ctx context.Context, logoutToken string) error {
+	p, issuer, err := s.Identity.SignedOut(ctx, logoutToken)
+	if err != nil {
+		return err
+	}
+	found, err := s.Sessions(ctx, identity.PrincipalRef(s.Key, p))
+	if err != nil {
+		return err
+	}
+	for _, x := range found {
+		if x.Issuer != issuer {
+			continue
+		}
+		if err := s.end(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, x.ID(), "signed_out_at_issuer"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // end ends a session. One that is over stays as it is.
 func (s *Service) end(ctx context.Context, actor canon.Actor, id, how string) error {
 	session, err := s.session(ctx, id)
