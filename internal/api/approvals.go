@@ -94,7 +94,8 @@ func (s *Server) listApprovals(ctx context.Context, r *request) (any, error) {
 	return out, nil
 }
 
-// concerns says whether a caller may see a request: an administrator all, an agent its own, a person those that it is asked.
+// concerns says whether a caller may see a request: administrators and auditors all, an agent its own, a person those that it is
+// asked.
 func (s *Server) concerns(r *request, env *live.Environment, f approval.Request) bool {
 	switch r.caller.Role {
 	case state.RoleAdmin:
@@ -104,8 +105,12 @@ func (s *Server) concerns(r *request, env *live.Environment, f approval.Request)
 	case state.RoleProposer:
 		return false
 	case state.RolePerson:
+		engine := env.Control().Engine
+		if roles := r.caller.RolesIn(engine); slices.Contains(roles, gov.RoleAuditor) || slices.Contains(roles, gov.RoleAdmin) {
+			return true
+		}
 		member := slices.Clone(r.caller.Groups)
-		if engine := env.Control().Engine; engine != nil {
+		if engine != nil {
 			member = append(member, engine.Bundle().GroupsOf(r.caller.Principal)...)
 		}
 		return slices.ContainsFunc(f.Asked.Groups, func(g gov.GroupID) bool { return slices.Contains(member, g) })

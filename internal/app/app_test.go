@@ -239,7 +239,7 @@ func TestABundleIsReplacedByNobodyYet(t *testing.T) {
 // larger index, whichever node decides.
 func TestRevocationIsExactOnThreeNodes(t *testing.T) {
 	t.Parallel()
-	nodes := cluster(t, 3)
+	nodes := cluster(t, 3, app.Config{})
 	nodes[0].acme()
 	for range 4 {
 		id, key := nodes[0].key("support-bot", "runs_as")
@@ -294,7 +294,7 @@ func TestRevocationIsExactOnThreeNodes(t *testing.T) {
 // TestARetryOnAnotherNodeIsTheSameDecision adds no entry.
 func TestARetryOnAnotherNodeIsTheSameDecision(t *testing.T) {
 	t.Parallel()
-	nodes := cluster(t, 3)
+	nodes := cluster(t, 3, app.Config{})
 	nodes[0].acme()
 	_, key := nodes[0].key("support-bot", "runs_as")
 	const calls = 60

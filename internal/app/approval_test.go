@@ -381,6 +381,11 @@ func TestWhoMayNotVote(t *testing.T) {
 	if list := n.get("/v1/approvals?environment=prod", o.signIn("ana", nil)).decode(t)["approvals"].([]any); len(list) != 0 {
 		t.Errorf("a person who is not asked sees %v", list)
 	}
+	vera := o.signIn("vera", nil) // an auditor reads everything, and votes on nothing
+	if list := n.get("/v1/approvals?environment=prod&state=pending", vera).decode(t)["approvals"].([]any); len(list) != 1 {
+		t.Errorf("an auditor sees %v", list)
+	}
+	wantProblem(t, n.vote(id, vera, "approve"), 403, "not_eligible")
 	if list := n.get("/v1/approvals?environment=prod&state=pending", yuki).decode(t)["approvals"].([]any); len(list) != 1 {
 		t.Errorf("a person who is asked sees %v", list)
 	}
@@ -399,14 +404,7 @@ func tampered(token string) string {
 func TestAnApprovalIsConsumedOnceOnThreeNodes(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	url, keys := databases.Postgres(t), t.TempDir()+"/writ.key"
-	nodes := make([]*node, 3)
-	for i := range nodes {
-		c := o.config("")
-		c.Database, c.KeyFile, c.Node = url, keys, fmt.Sprintf("n%d", i)
-		nodes[i] = start(t, c)
-		nodes[i].admin = nodes[0].admin
-	}
+	nodes := cluster(t, 3, o.config(""))
 	nodes[0].acme()
 	_, key := nodes[0].key("support-bot", "runs_as")
 	id := approvalOf(nodes[0].ask(key, fmt.Sprintf(refund, 900, ""), "require_approval"))

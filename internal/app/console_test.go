@@ -555,3 +555,19 @@ func TestAStaleSignInStaysStale(t *testing.T) {
 		t.Errorf("votes: %v", votes)
 	}
 }
+
+// TestAPageIsInItsEnvironment: whoever follows a link to something of staging is in staging, whichever comes first.
+func TestAPageIsInItsEnvironment(t *testing.T) {
+	t.Parallel()
+	o, n := newConsole(t)
+	if e := n.send(http.MethodPost, "/v1/bundles?environment=staging", n.admin, "application/x-tar", acmeWith(t, "")); e.status != http.StatusOK {
+		t.Fatalf("activate: %s", e.body)
+	}
+	key := n.post("/v1/credentials", n.admin, `{"environment":"staging","agent":"support-bot"}`).decode(t)["token"].(string)
+	id := n.post("/v1/decisions", key, `{"agent":"support-bot","tool":"zendesk/read_ticket","input":{"ticket":"T-1"}}`).decode(t)["id"].(string)
+	vera := n.browser().signIn(o, "vera")
+	for _, path := range []string{"/console/decisions/" + id, "/console/agents?environment=staging", "/console/versions?environment=staging"} {
+		vera.get(path).want(t, http.StatusOK, `<a href="/console/?environment=staging" aria-current="true">staging</a>`)
+	}
+	vera.get("/console/agents").want(t, http.StatusOK, `<a href="/console/?environment=prod" aria-current="true">prod</a>`)
+}

@@ -309,14 +309,7 @@ func TestAStandingConsentIsForOnePrincipal(t *testing.T) {
 func TestUsesAreCountedExactlyOnThreeNodes(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	url, keys := databases.Postgres(t), t.TempDir()+"/writ.key"
-	nodes := make([]*node, 3)
-	for i := range nodes {
-		c := o.config("")
-		c.Database, c.KeyFile, c.Node = url, keys, fmt.Sprintf("n%d", i)
-		nodes[i] = start(t, c)
-		nodes[i].admin = nodes[0].admin
-	}
+	nodes := cluster(t, 3, o.config(""))
 	nodes[0].acme()
 	_, key := nodes[0].key("support-bot", "runs_as")
 	tom, yuki := o.signIn("tom", nil), o.signIn("yuki", nil)

@@ -242,12 +242,13 @@ func (n *node) key(agent, principal string) (id, token string) {
 }
 
 // cluster starts nodes over one PostgreSQL, with one key file. The first has the administrator's token.
-func cluster(t *testing.T, nodes int) []*node {
+func cluster(t *testing.T, nodes int, c app.Config) []*node {
 	t.Helper()
 	url, key := databases.Postgres(t), filepath.Join(t.TempDir(), "writ.key")
 	out := make([]*node, nodes)
 	for i := range out {
-		out[i] = start(t, app.Config{Database: url, KeyFile: key, Node: fmt.Sprintf("n%d", i)})
+		c.Database, c.KeyFile, c.Node = url, key, fmt.Sprintf("n%d", i)
+		out[i] = start(t, c)
 		if i > 0 {
 			out[i].admin = out[0].admin
 		}

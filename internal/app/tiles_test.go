@@ -182,7 +182,7 @@ func TestEntriesAreForAdministrators(t *testing.T) {
 // TestANodeServesALedgerThatAnotherOpened to those who bring no credential that would make it look.
 func TestANodeServesALedgerThatAnotherOpened(t *testing.T) {
 	t.Parallel()
-	nodes := cluster(t, 2)
+	nodes := cluster(t, 2, app.Config{})
 	nodes[0].acme()
 	eventually(t, "the key of prod on the other node", func() bool { return nodes[1].get("/ledger/prod/key", "").status == http.StatusOK })
 }

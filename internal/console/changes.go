@@ -22,18 +22,7 @@ func (s *Server) changes(v *visit) error {
 }
 
 func (s *Server) change(v *visit) error {
-	answer, err := s.get(v, "/v1/changes/"+url.PathEscape(v.PathValue("id")))
-	if err != nil {
-		return err
-	}
-	of, err := as[struct {
-		Environment string `json:"environment"`
-	}](answer, nil)
-	if err != nil {
-		return err
-	}
-	s.render(v, http.StatusOK, "change", page{Title: "Change", Nav: "changes", Environment: of.Environment, Data: answer})
-	return nil
+	return s.show(v, "change", "Change", "changes", "/v1/changes/"+url.PathEscape(v.PathValue("id")))
 }
 
 func (s *Server) review(v *visit) error {

@@ -66,6 +66,9 @@ type visit struct {
 	*http.Request
 	w      http.ResponseWriter
 	caller identity.Caller // zero when nobody is signed in
+
+	environments []string          // that the visitor may read, the organization's own ledger last
+	names        map[string]string // of references that the page shows
 }
 
 // Handler serves everything below Root.
@@ -206,7 +209,7 @@ func (s *Server) signedIn(v *visit) error {
 	if renew && !byScript(v) {
 		s.setSession(v, token)
 	}
-	return nil
+	return s.readEnvironments(v)
 }
 
 // ask asks the API for the visitor.
@@ -350,14 +353,14 @@ func (s *Server) fill(v *visit, p *page) {
 	for _, r := range v.caller.Roles {
 		p.Admin = p.Admin || r == gov.RoleAdmin
 	}
-	p.Environments = s.environments(v)
+	p.Environments = v.environments
 	if p.Environment == "" {
 		p.Environment = s.environment(v)
 	}
 }
 
-// environments are those that the visitor may read, the organization's own ledger last.
-func (s *Server) environments(v *visit) []string {
+// readEnvironments asks which environments the visitor may read.
+func (s *Server) readEnvironments(v *visit) error {
 	type list struct {
 		Environments []struct {
 			Name string `json:"name"`
@@ -365,17 +368,18 @@ func (s *Server) environments(v *visit) []string {
 	}
 	found, err := as[list](s.get(v, "/v1/environments"))
 	if err != nil {
-		return nil
+		return err
 	}
-	var out, last []string
+	var last []string
 	for _, e := range found.Environments {
 		if e.Name == string(gov.OrgLedger) {
 			last = append(last, e.Name)
 		} else {
-			out = append(out, e.Name)
+			v.environments = append(v.environments, e.Name)
 		}
 	}
-	return append(out, last...)
+	v.environments = append(v.environments, last...)
+	return nil
 }
 
 // environment is the one that the page is about: as the address says, or the first.
@@ -383,8 +387,8 @@ func (s *Server) environment(v *visit) string {
 	if asked := v.URL.Query().Get("environment"); asked != "" {
 		return asked
 	}
-	if all := s.environments(v); len(all) > 0 {
-		return all[0]
+	if len(v.environments) > 0 {
+		return v.environments[0]
 	}
 	return ""
 }

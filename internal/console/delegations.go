@@ -17,18 +17,7 @@ func (s *Server) delegations(v *visit) error {
 }
 
 func (s *Server) delegation(v *visit) error {
-	answer, err := s.get(v, "/v1/delegations/"+url.PathEscape(v.PathValue("id")))
-	if err != nil {
-		return err
-	}
-	of, err := as[struct {
-		Environment string `json:"environment"`
-	}](answer, nil)
-	if err != nil {
-		return err
-	}
-	s.render(v, http.StatusOK, "delegation", page{Title: "Delegation", Nav: "approvals", Environment: of.Environment, Data: answer})
-	return nil
+	return s.show(v, "delegation", "Delegation", "approvals", "/v1/delegations/"+url.PathEscape(v.PathValue("id")))
 }
 
 // delegateData is what can be consented to beforehand.

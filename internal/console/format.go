@@ -250,10 +250,22 @@ func stateOf(v any) badge {
 
 // name is who a reference stands for, for the visitor of a page.
 func (s *Server) name(p page, ref any) string {
+	id := fmt.Sprint(ref)
+	if known, ok := p.visit.names[id]; ok {
+		return known
+	}
+	if p.visit.names == nil {
+		p.visit.names = map[string]string{}
+	}
+	p.visit.names[id] = s.askName(p.visit, id)
+	return p.visit.names[id]
+}
+
+func (s *Server) askName(v *visit, ref string) string {
 	known, err := as[struct {
 		Principal string `json:"principal"`
 		Name      string `json:"name"`
-	}](s.get(p.visit, "/v1/people/"+url.PathEscape(fmt.Sprint(ref))))
+	}](s.get(v, "/v1/people/"+url.PathEscape(ref)))
 	switch {
 	case err != nil:
 		return short(ref)

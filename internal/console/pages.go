@@ -22,13 +22,19 @@ func (s *Server) with(v *visit, path string, keep ...string) string {
 	return path + "?" + q.Encode()
 }
 
-// show asks the API one question and shows the answer.
+// show asks the API one question and shows the answer. What is of an environment says of which.
 func (s *Server) show(v *visit, name, title, nav, target string) error {
 	answer, err := s.get(v, target)
 	if err != nil {
 		return err
 	}
-	s.render(v, http.StatusOK, name, page{Title: title, Nav: nav, Data: answer})
+	of, err := as[struct {
+		Environment string `json:"environment"`
+	}](answer, nil)
+	if err != nil {
+		return err
+	}
+	s.render(v, http.StatusOK, name, page{Title: title, Nav: nav, Environment: of.Environment, Data: answer})
 	return nil
 }
 

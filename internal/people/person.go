@@ -22,7 +22,7 @@ import (
 
 const (
 	kindPerson  = "person"
-	listMax     = 500 // people or sessions in a list
+	listMax     = 500 // people in a list
 	inviteFor   = 72 * time.Hour
 	reasonMax   = 1 << 10
 	nameMax     = 256

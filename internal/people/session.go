@@ -35,6 +35,9 @@ const (
 	skewMax = time.Minute
 )
 
+// sessionsPage is how many sessions one read takes.
+const sessionsPage = 100
+
 // The states of a session's document.
 const (
 	sessionLive  = "live"
@@ -172,34 +175,42 @@ func (s *Service) session(ctx context.Context, id string) (Session, error) {
 	return session, err
 }
 
-// Sessions lists the newest sessions that are good, of one person or (empty) of all.
+// Sessions lists every session that is good, newest first, of one person or (empty) of all.
 func (s *Service) Sessions(ctx context.Context, person string) ([]Session, error) {
-	docs, err := s.org().Ledger.Store().Docs(ctx, gov.OrgLedger, kindSession, sessionLive, math.MaxInt64, listMax)
-	if err != nil {
-		return nil, err
-	}
-	found, err := all(docs, func(x *Session, d row.Doc) { x.doc = d })
-	if err != nil {
-		return nil, err
-	}
 	var out []Session
 	persons := map[string]Person{}
-	for _, x := range found {
-		if !x.Live(s.Now()) || person != "" && x.Person != person {
-			continue
+	for below := int64(math.MaxInt64); ; {
+		docs, err := s.org().Ledger.Store().Docs(ctx, gov.OrgLedger, kindSession, sessionLive, below, sessionsPage)
+		if err != nil {
+			return nil, err
 		}
-		p, ok := persons[x.Person]
-		if !ok {
-			if p, err = s.person(ctx, x.Person); err != nil {
-				return nil, err
+		page, err := all(docs, func(x *Session, d row.Doc) { x.doc = d })
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range page {
+			if s.Now().Sub(x.StartedAt) > SessionFor { // so have all that began before it
+				return out, nil
 			}
-			persons[x.Person] = p
+			if !x.Live(s.Now()) || person != "" && x.Person != person {
+				continue
+			}
+			p, ok := persons[x.Person]
+			if !ok {
+				if p, err = s.person(ctx, x.Person); err != nil {
+					return nil, err
+				}
+				persons[x.Person] = p
+			}
+			if p.holds(x) {
+				out = append(out, x)
+			}
 		}
-		if p.holds(x) {
-			out = append(out, x)
+		if len(page) < sessionsPage {
+			return out, nil
 		}
+		below = page[len(page)-1].doc.Opened
 	}
-	return out, nil
 }
 
 // holds says whether a session of the person was not ended by their removal.
