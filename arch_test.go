@@ -34,6 +34,7 @@ func layers() map[string]layer {
 		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox"}},
 		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
+		"internal/contain":  {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/replay":   {2, []string{"internal/ledger"}},
 		"internal/mirror":   {2, []string{"internal/ledger"}},
@@ -57,7 +58,7 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/people", "internal/replay", "internal/mirror"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
 	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},

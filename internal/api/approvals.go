@@ -43,6 +43,7 @@ type requestWire struct {
 	Votes       []state.Ballot      `json:"votes"`
 	ExecuteBy   string              `json:"execute_by,omitempty"`
 	Decision    gov.EntryID         `json:"decision"`
+	Frozen      gov.EntryID         `json:"frozen,omitempty"` // the switch that stops such calls: nobody consents while it does
 }
 
 // requestChainWire is what a person is shown before a vote. Shown is the digest of it: the leaf hash of the decision that
@@ -56,10 +57,14 @@ type requestChainWire struct {
 }
 
 func (s *Server) requestOf(env *live.Environment, r approval.Request) requestWire {
-	return requestWire{
+	out := requestWire{
 		ID: r.ID(), Environment: env.Ledger.Name(), State: r.At(s.Now()), Agent: r.Agent, Tool: r.Tool, Principal: principalWire(r.Principal),
 		Session: r.Session, Asked: r.Asked, Votes: r.Voted, ExecuteBy: r.ExecuteBy, Decision: r.Decision(),
 	}
+	if sw, stopped := env.Control().Stopping(r.Target(), s.Now()); stopped && (out.State == gov.ApprovalPending || out.State == gov.ApprovalApproved) {
+		out.Frozen = sw.ID
+	}
+	return out
 }
 
 type requestPage struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/change"
+	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -36,6 +37,7 @@ type Server struct {
 	Decide        *decide.Service
 	Change        *change.Service
 	Approval      *approval.Service
+	Contain       *contain.Service
 	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals
@@ -282,7 +284,8 @@ func statusOf(code gov.Code) int {
 		return http.StatusNotFound
 	case gov.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case gov.CodeCallMismatch, gov.CodeAlreadyExecuted, gov.CodeConflict, gov.CodeApprovalMismatch, gov.CodeApprovalUsed, gov.CodeApprovalClosed:
+	case gov.CodeCallMismatch, gov.CodeAlreadyExecuted, gov.CodeConflict, gov.CodeApprovalMismatch, gov.CodeApprovalUsed, gov.CodeApprovalClosed,
+		gov.CodeApprovalFrozen:
 		return http.StatusConflict
 	case gov.CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge

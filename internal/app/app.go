@@ -25,6 +25,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/console"
+	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -75,6 +76,7 @@ type App struct {
 	environments *live.Set
 	change       *change.Service
 	approval     *approval.Service
+	contain      *contain.Service
 	people       *people.Service
 	outbox       *outbox.Service
 	refusals     *api.Refusals
@@ -186,10 +188,11 @@ func (a *App) build(issuers *identity.Issuers) error {
 	ids.Sessions = a.people
 	a.change = &change.Service{Provider: len(ids.PeopleIssuers()) > 0, Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	a.contain = &contain.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
 	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
-		Approval: a.approval, People: a.people,
+		Approval: a.approval, People: a.people, Contain: a.contain,
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,

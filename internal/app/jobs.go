@@ -55,6 +55,9 @@ func (a *App) run(l *ledger.Ledger) {
 	a.goAlone("close approvals "+name, func(ctx context.Context) error {
 		return every(ctx, closeEvery, func() error { return a.logged("close approvals", name, a.closeApprovals(ctx, l.Name())) })
 	})
+	a.goAlone("close switches "+name, func(ctx context.Context) error {
+		return every(ctx, closeEvery, func() error { return a.logged("close switches", name, a.closeSwitches(ctx, l.Name())) })
+	})
 	a.goAlone("deliver notifications "+name, func(ctx context.Context) error { return a.deliver(ctx, l.Name()) })
 	a.goAlone("activate changes "+name, func(ctx context.Context) error {
 		return every(ctx, activateEvery, func() error { return a.logged("activate changes", name, a.activateDue(ctx, l.Name())) })
@@ -92,6 +95,19 @@ func (a *App) closeApprovals(ctx context.Context, name gov.Environment) error {
 	_, err := a.approval.Close(ctx, env)
 	if errors.Is(err, ledger.ErrStale) {
 		return nil // somebody voted just in time, or consumed it: the next step sees how it stands
+	}
+	return err
+}
+
+// closeSwitches records which switches' time is over.
+func (a *App) closeSwitches(ctx context.Context, name gov.Environment) error {
+	env, ok := a.environments.Environment(name)
+	if !ok {
+		return nil // it is being opened
+	}
+	_, err := a.contain.Close(ctx, env)
+	if errors.Is(err, ledger.ErrStale) {
+		return nil // somebody released it just in time
 	}
 	return err
 }

@@ -58,6 +58,11 @@ func (r Request) Opened() int64 { return r.doc.Opened }
 // Changed is the index of the entry that changed the request last.
 func (r Request) Changed() int64 { return r.doc.Version - 1 }
 
+// Target is what a switch stops to freeze the request.
+func (r Request) Target() state.Target {
+	return state.Target{Agent: r.Agent, Tool: r.Tool, Principal: string(r.Principal.Type) + ":" + r.Principal.Ref, Session: r.Session}
+}
+
 // Doc is the document to write with an entry about the request; the append refuses it if the request moved on.
 func (r Request) Doc() row.Doc {
 	data, err := json.Marshal(r)

@@ -298,8 +298,12 @@ func (s *Service) CastDelegation(ctx context.Context, person identity.Caller, en
 // castDelegation counts one vote on the request as it was read.
 func (s *Service) castDelegation(ctx context.Context, person identity.Caller, env *live.Environment, d Delegation, b Ballot) error {
 	now, ref, control := s.Now().UTC(), identity.PrincipalRef(s.Key, person.Principal), env.Control()
-	groups, err := s.eligible(person, env, matter{d.Asked.Asked.Groups, d.Scope.Agent, d.Scope.Principal}, ref, now)
+	target := state.Target{Agent: d.Scope.Agent, Tool: d.Scope.Tool, Principal: d.Scope.Principal}
+	groups, err := s.eligible(person, control, d.Asked.Asked.Groups, target, ref, now)
 	if err != nil {
+		return err
+	}
+	if err := frozen(control, target, b.Vote, now); err != nil {
 		return err
 	}
 	if d.Person == ref {

@@ -62,13 +62,16 @@ func (b Ballot) check() error {
 
 // cast counts one vote on the request as it was read.
 func (s *Service) cast(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot) (Request, error) {
-	now, ref := s.Now().UTC(), identity.PrincipalRef(s.Key, person.Principal)
+	now, ref, control := s.Now().UTC(), identity.PrincipalRef(s.Key, person.Principal), env.Control()
 	asked, err := env.Ledger.ByID(ctx, r.Decision())
 	if err != nil {
 		return r, err
 	}
-	groups, err := s.eligible(person, env, matter{r.Asked.Groups, r.Agent, string(r.Principal.Type) + ":" + r.Principal.Ref}, ref, now)
+	groups, err := s.eligible(person, control, r.Asked.Groups, r.Target(), ref, now)
 	if err != nil {
+		return r, err
+	}
+	if err := frozen(control, r.Target(), b.Vote, now); err != nil {
 		return r, err
 	}
 	if leaf := asked.Receipt().LeafHash; b.Shown != leaf {
@@ -88,7 +91,7 @@ func (s *Service) cast(ctx context.Context, person identity.Caller, env *live.En
 		return r, err
 	}
 	r.Approval = r.Count(ref, b.Vote, now)
-	return s.record(ctx, person, env, r, b, groups, signed)
+	return s.record(ctx, person, env, control.Epoch, r, b, groups, signed)
 }
 
 // stepUp checks the signature of an approval that its policy wants signed.
@@ -107,34 +110,35 @@ func (s *Service) stepUp(ctx context.Context, person identity.Caller, r Request,
 	return &signed, err
 }
 
-// matter is what is voted on.
-type matter struct {
-	groups    []gov.GroupID // that are asked
-	agent     gov.AgentID
-	principal string // type:ref, or empty
+// frozen refuses consent to what a switch stops: it is for when the switch is released. A denial is always taken.
+func frozen(control *state.Control, t state.Target, vote gov.Vote, at time.Time) error {
+	sw, stopped := control.Stopping(t, at)
+	if !stopped || vote == gov.VoteDeny {
+		return nil
+	}
+	return &gov.Error{Code: gov.CodeApprovalFrozen, Detail: fmt.Sprintf("%s is stopped by the switch %s, which freezes what waits for consent: %s", sw.SwitchScope, sw.ID, sw.Reason)}
 }
 
 // eligible gives the groups that make a person an approver of the matter, or says why not.
-func (s *Service) eligible(person identity.Caller, env *live.Environment, m matter, ref string, now time.Time) ([]gov.GroupID, error) {
+func (s *Service) eligible(person identity.Caller, control *state.Control, asked []gov.GroupID, t state.Target, ref string, now time.Time) ([]gov.GroupID, error) {
 	refuse := func(code gov.Code, detail string) ([]gov.GroupID, error) {
 		return nil, &gov.Error{Code: code, Detail: detail}
 	}
 	if person.Role != state.RolePerson || person.Principal.Type != gov.PrincipalUser {
 		return refuse(gov.CodeForbidden, "only a person votes: sign in with the organization's identity provider")
 	}
-	control := env.Control()
 	if control.Engine == nil {
 		return refuse(gov.CodeNotEligible, "the environment has no active bundle, so nobody is an approver")
 	}
 	b := control.Engine.Bundle()
-	groups := person.MemberOf(m.groups, b.GroupsOf(person.Principal))
+	groups := person.MemberOf(asked, b.GroupsOf(person.Principal))
 	if len(groups) == 0 {
-		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", m.groups))
+		return refuse(gov.CodeNotEligible, fmt.Sprintf("this request is for members of %v", asked))
 	}
-	if m.principal == string(gov.PrincipalUser)+":"+ref {
+	if t.Principal == string(gov.PrincipalUser)+":"+ref {
 		return refuse(gov.CodeNotEligible, "the call is made for you, and nobody approves their own request")
 	}
-	if agent, ok := b.Agent(m.agent); ok && owns(agent.Owner, person.Principal) {
+	if agent, ok := b.Agent(t.Agent); ok && owns(agent.Owner, person.Principal) {
 		return refuse(gov.CodeNotEligible, "you own the agent that asks, and nobody approves their own request")
 	}
 	return groups, person.Fresh(now)
@@ -149,7 +153,7 @@ func owns(owner string, p gov.Principal) bool {
 	return strings.EqualFold(owner, p.ID) || ownerMails != mails && strings.EqualFold(ownerName, name)
 }
 
-func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, r Request, b Ballot, groups []gov.GroupID, signed *canon.PasskeySignature) (Request, error) {
+func (s *Service) record(ctx context.Context, person identity.Caller, env *live.Environment, epoch int64, r Request, b Ballot, groups []gov.GroupID, signed *canon.PasskeySignature) (Request, error) {
 	ref := identity.PrincipalRef(s.Key, person.Principal)
 	body := canon.ApprovalVote{
 		Decision: r.Decision(), Vote: b.Vote, Person: ref, Groups: groups, Issuer: person.Issuer,
@@ -162,7 +166,7 @@ func (s *Service) record(ctx context.Context, person identity.Caller, env *live.
 	}
 	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
 	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, func(record *ledger.Record) {
-		record.Docs = append(decided(env, r, s.Now()), r.Doc())
+		record.Docs, record.Epoch = append(decided(env, r, s.Now()), r.Doc()), epoch // no switch was engaged since that freezes it
 	})
 	if err != nil {
 		return r, err

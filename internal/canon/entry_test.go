@@ -77,8 +77,19 @@ func bodies() map[canon.Kind]any {
 		},
 		canon.KindDelegationVote:    delegationVote(gov.VoteDeny, gov.DelegationDenied, commitments),
 		canon.KindDelegationGranted: canon.DelegationGranted{DelegationVote: delegationVote(gov.VoteApprove, gov.DelegationGranted, commitments), Scope: delegationScope(), By: []string{"p_x"}},
-		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
-		canon.KindApprovalExpired:   canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
+		canon.KindSwitchEngaged: canon.SwitchEngaged{
+			Scope: gov.SwitchScope{Category: gov.CategoryMoney}, Reason: "Refunds ran wild.", AskedAt: "2026-11-23T14:02:59.900000Z",
+			ExpiresAt: "2026-11-24T14:03:00.000000Z", People: 2, Incident: "inc_x", Person: "p_x", Commitments: commitments,
+		},
+		canon.KindSwitchProposed: canon.SwitchProposed{Switch: "swi_x", Step: gov.Step{Stage: gov.SwitchReleased}, Reason: "fixed", Person: "p_y", Commitments: commitments},
+		canon.KindSwitchEased: canon.SwitchEased{
+			Switch: "swi_x", Step: gov.Step{Stage: gov.SwitchShare, Share: 25}, Reason: "fixed", Person: "p_x", By: []string{"p_x", "p_y"}, Commitments: commitments,
+		},
+		canon.KindSwitchReleased: canon.SwitchReleased{
+			Switch: "swi_x", State: gov.SwitchIsReleased, Reason: "fixed", Person: "p_x", By: []string{"p_x", "p_y"}, Commitments: commitments,
+		},
+		canon.KindDelegationEnded: canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
+		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }
 

@@ -39,6 +39,11 @@ const (
 	KindDelegationVote      Kind = "delegation_vote"
 	KindDelegationGranted   Kind = "delegation_granted"
 	KindDelegationEnded     Kind = "delegation_ended"
+
+	KindSwitchEngaged  Kind = "switch_engaged"
+	KindSwitchProposed Kind = "switch_proposed"
+	KindSwitchEased    Kind = "switch_eased"
+	KindSwitchReleased Kind = "switch_released"
 )
 
 // Kinds lists every kind.
@@ -48,13 +53,15 @@ func Kinds() []Kind {
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
+		KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
 	}
 }
 
 // ChangesControl says whether an entry of this kind changes control state, and so begins an epoch.
 func (k Kind) ChangesControl() bool {
 	switch k {
-	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDelegationGranted, KindDelegationEnded:
+	case KindBundleActivated, KindCredentialIssued, KindCredentialRevoked, KindDelegationGranted, KindDelegationEnded,
+		KindSwitchEngaged, KindSwitchEased, KindSwitchReleased:
 		return true
 	default:
 		return false
@@ -75,6 +82,8 @@ func (k Kind) idPrefix() string {
 		return "chg_"
 	case KindDelegationRequested:
 		return "del_"
+	case KindSwitchEngaged:
+		return "swi_"
 	default:
 		return "ent_"
 	}
@@ -135,6 +144,14 @@ func (k Kind) newBody() (any, error) {
 		return new(DelegationGranted), nil
 	case KindDelegationEnded:
 		return new(DelegationEnded), nil
+	case KindSwitchEngaged:
+		return new(SwitchEngaged), nil
+	case KindSwitchProposed:
+		return new(SwitchProposed), nil
+	case KindSwitchEased:
+		return new(SwitchEased), nil
+	case KindSwitchReleased:
+		return new(SwitchReleased), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -352,6 +369,51 @@ type DelegationEnded struct {
 	Groups     []gov.GroupID `json:"groups,omitempty"` // of those that were asked, the ones the person is in; sorted
 
 	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to the reason
+}
+
+// SwitchEngaged says that calls are stopped from the next index on. The actor is who stopped them, or Writ itself by a rule.
+type SwitchEngaged struct {
+	Scope     gov.SwitchScope `json:"scope"`
+	Reason    string          `json:"reason"`               // a sentence; agents are told
+	AskedAt   string          `json:"asked_at"`             // TimeLayout; when the server was asked to: how long it took is until the entry's time
+	ExpiresAt string          `json:"expires_at,omitempty"` // TimeLayout; empty: until somebody releases it
+	People    int             `json:"people"`               // how many it takes to let calls pass again: 1 or 2
+	Incident  gov.EntryID     `json:"incident,omitempty"`   // that it contains
+	Person    string          `json:"person,omitempty"`     // opaque reference, of a person; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// SwitchProposed says that one of the people that it takes wants calls to pass again. It lets none pass.
+type SwitchProposed struct {
+	Switch gov.EntryID `json:"switch"`
+	gov.Step
+	Reason string `json:"reason"`
+	Person string `json:"person"` // opaque reference; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// SwitchEased says how far a switch stops calls from the next index on, less far than before or again as far.
+type SwitchEased struct {
+	Switch gov.EntryID `json:"switch"`
+	gov.Step
+	Reason string   `json:"reason"`
+	Person string   `json:"person,omitempty"` // opaque reference, of a person; the name is in the payload
+	By     []string `json:"by,omitempty"`     // the people who wanted it; sorted
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// SwitchReleased says that a switch stops nothing from the next index on.
+type SwitchReleased struct {
+	Switch gov.EntryID     `json:"switch"`
+	State  gov.SwitchState `json:"state"` // released or expired
+	Reason string          `json:"reason,omitempty"`
+	Person string          `json:"person,omitempty"` // opaque reference, of a person; the name is in the payload
+	By     []string        `json:"by,omitempty"`     // the people who wanted it; sorted
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
 }
 
 // ChangeProposed says that somebody wants a bundle to replace the active one. The actor is the author.

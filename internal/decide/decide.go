@@ -308,12 +308,18 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 	if err != nil {
 		return Answer{}, false, err
 	}
+	opened, err := q.opened(ctx, item.ID, earlier)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	if opened != "" {
+		q.asked = opened
+	}
 	if earlier.Approval != nil {
 		r, err := approval.Find(ctx, q.env.Ledger, item.ID)
 		if err != nil {
 			return Answer{}, false, err
 		}
-		q.asked = item.ID
 		unchanged = unchanged && r.At(q.s.Now()) == gov.ApprovalPending
 	}
 	if unchanged {
@@ -321,6 +327,31 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 	}
 	q.supersedes, q.earlier = call.Index, item.ID
 	return Answer{}, false, nil
+}
+
+// chainMax bounds how many decisions of one call are gone back through.
+const chainMax = 64
+
+// opened is the decision of the call that asked people, or none: it may have been judged since, and denied by a switch for
+// instance, which does not take back what people said.
+func (q *question) opened(ctx context.Context, id gov.EntryID, d canon.Decision) (gov.EntryID, error) {
+	for range chainMax {
+		if d.Approval != nil {
+			return id, nil
+		}
+		if d.Earlier == "" {
+			break
+		}
+		id = d.Earlier
+		item, err := q.env.Ledger.ByID(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		if d, err = canon.Body[canon.Decision](item.Entry); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 // unchanged says whether control state, the session (but for what the earlier decision itself added) and the credential are

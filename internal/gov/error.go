@@ -23,6 +23,7 @@ const (
 	CodeApprovalMismatch  Code = "approval_mismatch" // the approval is of another call
 	CodeApprovalUsed      Code = "approval_used"     // the approval was consumed by a call before
 	CodeApprovalClosed    Code = "approval_closed"   // the request is decided, or its time is over
+	CodeApprovalFrozen    Code = "approval_frozen"   // a switch stops what consent is asked for
 	CodeNotEligible       Code = "not_eligible"      // this person may not vote on this request
 	CodeSignInStale       Code = "sign_in_stale"     // the vote needs a fresh sign-in
 	CodeStepUpRequired    Code = "step_up_required"  // the vote needs a signature of the person's own device

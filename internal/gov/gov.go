@@ -218,18 +218,6 @@ type Call struct {
 	TraceID   TraceID
 }
 
-// Switch is an engaged kill switch. Exactly one of the scopes is set, or All.
-type Switch struct {
-	ID        string    `json:"id"`
-	All       bool      `json:"all,omitempty"`
-	Agent     AgentID   `json:"agent,omitempty"`
-	Tool      ToolName  `json:"tool,omitempty"`
-	Category  Category  `json:"category,omitempty"`
-	Principal string    `json:"principal,omitempty"` // Principal.String
-	Session   SessionID `json:"session,omitempty"`
-	Reason    string    `json:"reason"`
-}
-
 // Receipt says where an entry stands in its ledger. With the ledger's tiles it proves that the entry is there.
 type Receipt struct {
 	Ledger   Environment `json:"ledger"`

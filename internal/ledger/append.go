@@ -40,8 +40,12 @@ type pending struct {
 // still be committed: the caller does not know, and must not act as if it were.
 func (l *Ledger) Append(ctx context.Context, r Record) (Receipt, error) {
 	p := &pending{Record: r, done: make(chan struct{})}
+	queue := l.queue
+	if r.Kind == canon.KindSwitchEngaged {
+		queue = l.urgent // what stops calls does not stand in line behind them, nor is it sent away when there are too many
+	}
 	select {
-	case l.queue <- p:
+	case queue <- p:
 	default:
 		return Receipt{}, &gov.Error{Code: gov.CodeOverloaded, Detail: "too many records wait to be written; try again"}
 	}
@@ -60,6 +64,8 @@ func (l *Ledger) Run(ctx context.Context) {
 		case <-ctx.Done():
 			l.refuseWaiting()
 			return
+		case first := <-l.urgent:
+			l.commit(ctx, l.gather(first))
 		case first := <-l.queue:
 			l.commit(ctx, l.gather(first))
 		}
@@ -69,13 +75,19 @@ func (l *Ledger) Run(ctx context.Context) {
 func (l *Ledger) refuseWaiting() {
 	for {
 		select {
+		case p := <-l.urgent:
+			p.refuseStopping()
 		case p := <-l.queue:
-			p.err = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the server is stopping"}
-			close(p.done)
+			p.refuseStopping()
 		default:
 			return
 		}
 	}
+}
+
+func (p *pending) refuseStopping() {
+	p.err = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the server is stopping"}
+	close(p.done)
 }
 
 // gather takes what waits. It lets whoever is about to ask finish asking, as long as that brings more, but it never waits:
@@ -85,7 +97,8 @@ func (l *Ledger) gather(first *pending) []*pending {
 	bytes := first.Draft.Size()
 	for before := 0; len(batch) > before; {
 		before = len(batch)
-		batch, bytes = l.drain(batch, bytes)
+		batch, bytes = drain(l.urgent, batch, bytes)
+		batch, bytes = drain(l.queue, batch, bytes)
 		if len(batch) >= batchEntriesMax || bytes >= batchBytesMax {
 			break
 		}
@@ -97,10 +110,10 @@ func (l *Ledger) gather(first *pending) []*pending {
 // batchUsual is how many records a batch is made for.
 const batchUsual = 64
 
-func (l *Ledger) drain(batch []*pending, bytes int) ([]*pending, int) {
+func drain(queue <-chan *pending, batch []*pending, bytes int) ([]*pending, int) {
 	for len(batch) < batchEntriesMax && bytes < batchBytesMax {
 		select {
-		case p := <-l.queue:
+		case p := <-queue:
 			batch = append(batch, p)
 			bytes += p.Draft.Size()
 		default:

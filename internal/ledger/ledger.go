@@ -39,6 +39,7 @@ const AnyEpoch = -1
 const (
 	batchEntriesMax = 512     // in one commit
 	batchBytesMax   = 4 << 20 // of entries in one commit
+	urgentMax       = 64      // switches that may wait
 	queueMax        = 4096    // records that may wait; beyond it Append answers at once that it is overloaded
 )
 
@@ -94,6 +95,7 @@ type Ledger struct {
 	now      func() time.Time
 	log      *slog.Logger
 	queue    chan *pending
+	urgent   chan *pending // is committed first
 	sessions *sessionCache
 	grown    *signal // told after each commit
 	stats    Stats
@@ -109,7 +111,7 @@ type Options struct {
 func New(store Store, name gov.Environment, o Options) *Ledger {
 	return &Ledger{
 		name: name, store: store, now: o.Now, log: o.Log.With("ledger", string(name)),
-		queue: make(chan *pending, queueMax), sessions: newSessionCache(), grown: newSignal(),
+		queue: make(chan *pending, queueMax), urgent: make(chan *pending, urgentMax), sessions: newSessionCache(), grown: newSignal(),
 	}
 }
 

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -27,13 +29,14 @@ type State struct {
 	Consent         *Consent    // what people said to this very call before, if they were asked
 	Standing        []Standing  // what people consented to beforehand, of which this call is one; the first of a policy counts
 	Time            time.Time   // of the judgement, UTC
+	PrincipalRef    string      // the principal as records name it, type:ref
 }
 
 // Verdict is the outcome of a judgement and what it rests on.
 type Verdict struct {
 	Outcome     gov.Outcome // what the agent is told
 	Mode        gov.Mode
-	Would       gov.Outcome    // what observe mode let pass; empty where nothing was let pass
+	Would       gov.Outcome    // what it would have been: of what observe mode let pass, or of what a switch that is being released denied
 	Reasons     []gov.Reason   // sorted, never empty
 	Policies    []gov.PolicyID // that determined it; sorted, never nil
 	LabelsAdded []gov.Label    // that the session gains, with an allow; sorted
@@ -97,34 +100,60 @@ func (j *judgement) judge() Verdict {
 		j.mode = gov.ModeObserve
 	}
 	j.tool = e.tools[j.call.Tool]
-	if v, stopped := j.always(); stopped {
+	v, stopped, observed := j.always()
+	if stopped && !observed {
 		return v
 	}
-	v := j.enforced()
-	if j.mode == gov.ModeObserve && v.Outcome != gov.OutcomeAllow {
-		v.Would, v.Outcome, v.Gate = v.Outcome, gov.OutcomeAllow, nil
+	would := j.enforced()
+	if j.mode == gov.ModeObserve && would.Outcome != gov.OutcomeAllow {
+		would.Would, would.Outcome, would.Gate = would.Outcome, gov.OutcomeAllow, nil
 	}
-	return v
+	if stopped {
+		v.Would = would.Outcome
+		return v
+	}
+	return would
 }
 
-// always is what is enforced in every mode: credentials, suspended agents and switches.
-func (j *judgement) always() (Verdict, bool) {
+// always is what is enforced in every mode: credentials, suspended agents and switches. observed says that of the switches which
+// stop the call none but such as are being released do, which want to know what it would have been.
+func (j *judgement) always() (v Verdict, stopped, observed bool) {
 	if !j.state.CredentialValid || j.state.CredentialAgent != j.call.Agent {
-		return deny(gov.ReasonCredential, "The credential was revoked, has expired, or is of another agent. Use a valid key of this agent."), true
+		return deny(gov.ReasonCredential, "The credential was revoked, has expired, or is of another agent. Use a valid key of this agent."), true, false
 	}
 	if agent, ok := j.state.Engine.bundle.Agent(j.call.Agent); ok && agent.Suspended {
-		return deny(gov.ReasonAgentSuspended, fmt.Sprintf("The agent %s is suspended.", j.call.Agent)), true
+		return deny(gov.ReasonAgentSuspended, fmt.Sprintf("The agent %s is suspended.", j.call.Agent)), true, false
 	}
+	observed = true
 	for _, s := range j.state.Switches {
-		if j.hit(s) {
-			return deny(gov.ReasonSwitch, fmt.Sprintf("The switch %s is engaged: %s", s.ID, s.Reason)), true
+		if !j.hit(s) {
+			continue
+		}
+		stopped, observed = true, observed && s.Stage == gov.SwitchObserve
+		v.Outcome = gov.OutcomeDeny
+		if len(v.Reasons) < switchesNamed {
+			v.Reasons = append(v.Reasons, gov.Reason{Code: gov.ReasonSwitch, Message: fmt.Sprintf("%s is stopped by the switch %s: %s", capital(s.SwitchScope.String()), s.ID, s.Reason)})
 		}
 	}
-	return Verdict{}, false
+	return v, stopped, observed
 }
+
+// switchesNamed bounds how many of the switches that stop a call its decision names: the oldest.
+const switchesNamed = 8
+
+// capital begins a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // hit says whether a switch stops the call.
 func (j *judgement) hit(s gov.Switch) bool {
+	if !s.Until.IsZero() && !j.state.Time.Before(s.Until) {
+		return false
+	}
+	return j.within(s) && !j.passes(s)
+}
+
+// within says whether the call is one that the switch is for.
+func (j *judgement) within(s gov.Switch) bool {
 	switch {
 	case s.All:
 		return true
@@ -136,12 +165,30 @@ func (j *judgement) hit(s gov.Switch) bool {
 		// A tool that nobody categorized may be of this one.
 		return j.tool == nil || slices.Contains(j.tool.Categories, s.Category)
 	case s.Principal != "":
-		return s.Principal == j.call.Principal.String()
+		// Whom a call is made for is not known where the caller did not say: it may be this one.
+		return j.state.PrincipalRef == "" || s.Principal == j.state.PrincipalRef
 	case s.Session != "":
 		return s.Session == j.call.Session
 	}
 	return true // a switch that says nothing stops everything
 }
+
+// passes says whether the call is of the share that a switch lets pass: of sessions, so that one works or does not, and of calls
+// where there is no session. It follows from what is recorded.
+func (j *judgement) passes(s gov.Switch) bool {
+	if s.Stage != gov.SwitchShare {
+		return s.Stage == gov.SwitchReleased
+	}
+	of := string(j.call.Session)
+	if of == "" {
+		of = j.state.Time.Format(time.RFC3339Nano)
+	}
+	h := sha256.Sum256([]byte(string(s.ID) + "\x00" + string(j.call.Agent) + "\x00" + of))
+	return int(binary.BigEndian.Uint64(h[:])%shareOf) < s.Share
+}
+
+// shareOf is what a share is counted in.
+const shareOf = 100
 
 // enforced is what observe mode only records.
 func (j *judgement) enforced() Verdict {

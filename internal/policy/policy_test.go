@@ -133,7 +133,7 @@ func TestTheOrderOfJudgement(t *testing.T) {
 		"agent suspended":      {func(s *policy.State, c *gov.Call) { c.Agent, s.CredentialAgent = "idle", "idle" }, `{"amount":1}`, "deny  [agent_suspended] []"},
 		"another environment":  {func(s *policy.State, _ *gov.Call) { s.Environment = "staging" }, `{"amount":1}`, "deny  [agent_environment] []"},
 		"switch before tool": {func(s *policy.State, c *gov.Call) {
-			s.Switches, c.Tool = []gov.Switch{{ID: "s", Agent: "bot"}}, "no/tool"
+			s.Switches, c.Tool = []gov.Switch{{ID: "s", SwitchScope: gov.SwitchScope{Agent: "bot"}}}, "no/tool"
 		}, `{}`, "deny  [switch] []"},
 		"tool unknown":          {func(_ *policy.State, c *gov.Call) { c.Tool = "no/tool" }, `{}`, "deny  [tool_unknown] []"},
 		"tool not allowed":      {func(_ *policy.State, c *gov.Call) { c.Tool = "other/tool" }, `{}`, "deny  [tool_not_allowed] []"},
@@ -214,7 +214,9 @@ func TestObserveModeLetsPassAndSaysWhatItWouldHaveBeen(t *testing.T) {
 		t.Errorf("%s in mode %s", got, v.Mode)
 	}
 	for name, change := range map[string]func(*policy.State, *gov.Call){
-		"switch":     func(s *policy.State, _ *gov.Call) { s.Switches = []gov.Switch{{ID: "s", All: true}} },
+		"switch": func(s *policy.State, _ *gov.Call) {
+			s.Switches = []gov.Switch{{ID: "s", SwitchScope: gov.SwitchScope{All: true}}}
+		},
 		"suspended":  func(s *policy.State, c *gov.Call) { c.Agent, s.CredentialAgent = "idle", "idle" },
 		"credential": func(s *policy.State, _ *gov.Call) { s.CredentialValid = false },
 	} {

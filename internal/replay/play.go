@@ -55,6 +55,7 @@ type player struct {
 	sessions  map[gov.SessionID][]gov.Label
 	approvals map[gov.EntryID]state.Approval
 	standing  standing
+	switches  switches
 	other     instead
 	account   *account
 	entries   int64
@@ -65,7 +66,7 @@ type player struct {
 func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *player {
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), account: newAccount(),
+		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, account: newAccount(),
 	}
 }
 
@@ -179,6 +180,11 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 		return err
 	}
 	if what, err := p.standing.take(t.entry, t.raw, p.control); err != nil {
+		return err
+	} else if what != "" {
+		t.what = what
+	}
+	if what, err := p.switches.take(t.entry, p.control); err != nil {
 		return err
 	} else if what != "" {
 		t.what = what

@@ -20,6 +20,7 @@ type Control struct {
 	Engine      *policy.Engine // nil before a bundle is activated
 	credentials map[gov.CredentialID]Credential
 	delegations []Delegation // granted, by id
+	switches    []gov.Switch // engaged, by id
 }
 
 // Compile gives the engine of a bundle that the ledger's activation names.
@@ -60,6 +61,7 @@ func (c *Control) Apply(e canon.Entry, payload canon.Payload, compile Compile) (
 	}
 	next := &Control{
 		Ledger: c.Ledger, Epoch: c.Epoch + 1, Engine: c.Engine, credentials: maps.Clone(c.credentials), delegations: still(c.delegations, at),
+		switches: c.switches,
 	}
 	switch e.Kind {
 	case canon.KindBundleActivated:
@@ -72,6 +74,12 @@ func (c *Control) Apply(e canon.Entry, payload canon.Payload, compile Compile) (
 		err = next.grant(e)
 	case canon.KindDelegationEnded:
 		err = next.end(e)
+	case canon.KindSwitchEngaged:
+		err = next.engage(e)
+	case canon.KindSwitchEased:
+		err = next.ease(e)
+	case canon.KindSwitchReleased:
+		err = next.release(e)
 	default:
 		err = fmt.Errorf("entry %s: a %s changes control state in a way this version does not know", e.ID, e.Kind)
 	}
@@ -166,7 +174,12 @@ type Question struct {
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
-	s := policy.State{Environment: c.Ledger, Engine: c.Engine, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q)}
+	s := policy.State{
+		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
+	}
+	if q.Principal.ID != "" {
+		s.PrincipalRef = q.Principal.String()
+	}
 	if strings.HasPrefix(string(q.Credential), WorkloadPrefix) {
 		// The token was checked at the door, and is not kept.
 		s.CredentialValid, s.CredentialAgent = true, q.Call.Agent
