@@ -44,6 +44,10 @@ const (
 	KindSwitchProposed Kind = "switch_proposed"
 	KindSwitchEased    Kind = "switch_eased"
 	KindSwitchReleased Kind = "switch_released"
+
+	KindSignal           Kind = "signal"
+	KindIncidentReported Kind = "incident_reported"
+	KindIncidentEvent    Kind = "incident_event"
 )
 
 // Kinds lists every kind.
@@ -54,6 +58,7 @@ func Kinds() []Kind {
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
+		KindSignal, KindIncidentReported, KindIncidentEvent,
 	}
 }
 
@@ -84,6 +89,10 @@ func (k Kind) idPrefix() string {
 		return "del_"
 	case KindSwitchEngaged:
 		return "swi_"
+	case KindSignal:
+		return "sig_"
+	case KindIncidentReported:
+		return "rep_"
 	default:
 		return "ent_"
 	}
@@ -152,6 +161,12 @@ func (k Kind) newBody() (any, error) {
 		return new(SwitchEased), nil
 	case KindSwitchReleased:
 		return new(SwitchReleased), nil
+	case KindSignal:
+		return new(Signal), nil
+	case KindIncidentReported:
+		return new(IncidentReported), nil
+	case KindIncidentEvent:
+		return new(IncidentEvent), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -414,6 +429,60 @@ type SwitchReleased struct {
 	By     []string        `json:"by,omitempty"`     // the people who wanted it; sorted
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// Signal is one detected event, with what it rests on. It is computed from the entries before it alone: whoever has them computes
+// the same. Figures are decimal numbers of at most four significant digits.
+type Signal struct {
+	Detector    gov.DetectorID `json:"detector"`
+	Version     int            `json:"version"` // of the detector
+	Severity    gov.Severity   `json:"severity"`
+	Key         string         `json:"key"` // signals of one key are one incident
+	Agent       gov.AgentID    `json:"agent,omitempty"`
+	Tool        gov.ToolName   `json:"tool,omitempty"`
+	Principal   string         `json:"principal,omitempty"` // type:ref
+	Session     gov.SessionID  `json:"session,omitempty"`
+	Summary     string         `json:"summary"` // a sentence
+	Observed    string         `json:"observed,omitempty"`
+	Expected    string         `json:"expected,omitempty"`
+	Window      int64          `json:"window_seconds,omitzero"`
+	Probability string         `json:"probability,omitempty"` // of at least as much, were nothing wrong
+	Through     int64          `json:"through"`               // index of the entry that it was computed at
+	Entries     []gov.EntryID  `json:"entries"`               // that it rests on, the newest of them
+	Count       int64          `json:"count"`                 // how many those are in all
+	Tags        []string       `json:"tags,omitempty"`        // MITRE ATLAS techniques and OWASP ids; sorted
+	Exercise    bool           `json:"exercise,omitzero"`     // of a game day
+	Heartbeat   bool           `json:"heartbeat,omitzero"`    // of a synthetic event that shows that the detector works: it is no incident
+	Incident    gov.IncidentID `json:"incident,omitempty"`    // that it joins; empty: it opens its own, or is a heartbeat
+}
+
+// IncidentReported says that a person reports an incident that no detector saw.
+type IncidentReported struct {
+	Severity gov.Severity  `json:"severity"`
+	Title    string        `json:"title"`
+	Agent    gov.AgentID   `json:"agent,omitempty"`
+	Entries  []gov.EntryID `json:"entries"` // that it is about
+	Exercise bool          `json:"exercise,omitzero"`
+	Person   string        `json:"person"` // opaque reference; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to what they say
+}
+
+// IncidentEvent is one step of an incident's timeline.
+type IncidentEvent struct {
+	Incident    gov.IncidentID    `json:"incident"`
+	Event       string            `json:"event"`                  // what happened: ack, severity.changed, containment.kill_switch…
+	State       gov.IncidentState `json:"state"`                  // after it
+	Severity    gov.Severity      `json:"severity"`               // after it
+	EffectiveAt string            `json:"effective_at,omitempty"` // TimeLayout; when it happened, if not when it was recorded
+	Owner       string            `json:"owner,omitempty"`        // after owner.changed and ack: opaque reference
+	Reason      string            `json:"reason,omitempty"`       // a code, of a dismissal
+	Into        gov.IncidentID    `json:"into,omitempty"`         // of a merger
+	Refs        []string          `json:"refs,omitempty"`         // ids of decisions, switches, changes, credentials, actions; sorted
+	Due         string            `json:"due,omitempty"`          // TimeLayout; of an action
+	Person      string            `json:"person,omitempty"`       // opaque reference, of a person; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the person's name, and to the text
 }
 
 // ChangeProposed says that somebody wants a bundle to replace the active one. The actor is the author.
