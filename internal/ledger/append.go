@@ -61,25 +61,25 @@ func (l *Ledger) Append(ctx context.Context, r Record) (Receipt, error) {
 // for the answer to the one before it: what depends on that is an Amend.
 func (l *Ledger) AppendAll(ctx context.Context, records []Record) ([]Receipt, []error) {
 	receipts, errs := make([]Receipt, len(records)), make([]error, len(records))
-	for from := 0; from < len(records); from += batchEntriesMax {
-		to := min(from+batchEntriesMax, len(records))
-		waiting := make([]*pending, 0, to-from)
-		for i := from; i < to; i++ {
-			p := &pending{Record: records[i], done: make(chan struct{})}
-			select {
-			case l.queue <- p:
-				waiting = append(waiting, p)
-			case <-ctx.Done():
-				errs[i] = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the record was not taken in time", Err: ctx.Err()}
-			}
+	waiting := make([]*pending, len(records))
+	for i, r := range records {
+		p := &pending{Record: r, done: make(chan struct{})}
+		select {
+		case l.queue <- p:
+			waiting[i] = p
+		case <-ctx.Done():
+			errs[i] = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the record was not taken in time", Err: ctx.Err()}
 		}
-		for i, p := range waiting {
-			select {
-			case <-p.done:
-				receipts[from+i], errs[from+i] = p.receipt, p.err
-			case <-ctx.Done():
-				errs[from+i] = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the record was not confirmed in time", Err: ctx.Err()}
-			}
+	}
+	for i, p := range waiting {
+		if p == nil {
+			continue
+		}
+		select {
+		case <-p.done:
+			receipts[i], errs[i] = p.receipt, p.err
+		case <-ctx.Done():
+			errs[i] = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the record was not confirmed in time", Err: ctx.Err()}
 		}
 	}
 	return receipts, errs
