@@ -26,6 +26,7 @@ type Bundle struct {
 	Tools        []Tool
 	Policies     []PolicyFile
 	Limits       []Limit
+	Detectors    []Detector // those that the bundle says something of
 	Prompts      []Prompt
 	Tests        []Test
 

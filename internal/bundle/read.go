@@ -49,7 +49,7 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.b.Files)) {
 		r.plain(name)
-		if path.Ext(name) == ".yaml" && name != fileDetectors {
+		if path.Ext(name) == ".yaml" {
 			r.parse(name)
 		}
 	}
@@ -60,6 +60,7 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 	r.tools()
 	r.agents()
 	r.limits()
+	r.detectors()
 	r.b.buildIndex()
 	r.tests()
 	if len(r.problems) > 0 {
@@ -129,12 +130,12 @@ func (r *reader) collect(fsys fs.FS) {
 // enter decides whether a directory belongs to the bundle; version control's own does not.
 func (r *reader) enter(name string) error {
 	switch name {
-	case ".", "policies", "prompts", "tests", "sigma":
+	case ".", "policies", "prompts", "tests", "sigma", "runbooks":
 		return nil
 	case ".git":
 		return fs.SkipDir
 	}
-	r.wrong(name, 0, suggest(name, []string{"policies", "prompts", "tests", "sigma"}), "the directory %s is not part of a bundle", name)
+	r.wrong(name, 0, suggest(name, []string{"policies", "prompts", "tests", "sigma", "runbooks"}), "the directory %s is not part of a bundle", name)
 	return fs.SkipDir
 }
 
@@ -156,9 +157,9 @@ func (r *reader) plain(name string) {
 		r.b.Policies = append(r.b.Policies, PolicyFile{Name: name, Text: r.b.Files[name]})
 	case dir == "prompts/" && ext == ".md":
 		r.b.Prompts = append(r.b.Prompts, Prompt{Name: name, Text: r.b.Files[name]})
-	case dir == "tests/" && ext == ".yaml", dir == "sigma/" && ext == ".yml", base == "README.md":
+	case dir == runbooks && ext == ".md", dir == "tests/" && ext == ".yaml", dir == "sigma/" && ext == ".yml", base == "README.md":
 	case dir != "":
-		r.wrong(name, 0, "policies/*.cedar, prompts/*.md, tests/*.yaml and sigma/*.yml are read", "the file %s is not part of a bundle", name)
+		r.wrong(name, 0, "policies/*.cedar, prompts/*.md, tests/*.yaml, runbooks/*.md and sigma/*.yml are read", "the file %s is not part of a bundle", name)
 	default:
 		r.top(name)
 	}

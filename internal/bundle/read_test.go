@@ -132,6 +132,10 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 			{ID: "refunds", Tool: "stripe/refund", Calls: 5, WindowSeconds: 3600},
 			{ID: "budget", Agent: "support-bot", Environment: "prod", Per: "principal", MicroUSD: 12_500_000, WindowSeconds: 30 * 86400},
 		},
+		Detectors: []Detector{
+			{ID: "blocked_spike", Owner: "group:leads", Severity: 1, Contain: "agent", Runbook: "runbooks/spike.md", Params: map[string]int64{"window": 3600, "one_in": 1_000_000, "min": 5}},
+			{ID: "new_tool", Off: true, Owner: "user:ana", Severity: 4, Params: map[string]int64{"learn": 100}},
+		},
 		Prompts: []Prompt{{"prompts/support.md", []byte("Be kind.\n")}},
 		Tests: []Test{{
 			Name: "a refund", Environment: "prod", Agent: "support-bot", Principal: desk, Assurance: gov.AssuranceBound, Groups: []gov.GroupID{"desk"},
