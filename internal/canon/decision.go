@@ -39,7 +39,56 @@ func AppendDecision(dst []byte, d Decision) []byte {
 	if len(d.Delegations) > 0 {
 		dst = appendStrings(append(dst, `,"delegations":`...), d.Delegations)
 	}
+	dst = appendFindings(dst, d.Findings)
+	dst = appendTaint(dst, d.Taint)
+	if len(d.Sends) > 0 {
+		dst = appendStrings(append(dst, `,"sends":`...), d.Sends)
+	}
 	return append(appendCommitments(append(dst, `,"commitments":`...), d.Commitments), '}')
+}
+
+func appendFindings(dst []byte, findings []Finding) []byte {
+	for i, f := range findings {
+		if i == 0 {
+			dst = append(dst, `,"findings":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = member(dst, `{"version":`, f.Version)
+		dst = member(dst, `,"channel":`, f.Channel)
+		dst = optional(dst, `,"path":`, f.Path)
+		dst = member(dst, `,"band":`, f.Band)
+		if len(f.Rules) > 0 {
+			dst = appendStrings(append(dst, `,"rules":`...), f.Rules)
+		}
+		dst = optional(dst, `,"layer":`, f.Layer)
+		dst = strconv.AppendInt(append(dst, `,"start":`...), int64(f.Start), 10)
+		dst = append(strconv.AppendInt(append(dst, `,"end":`...), int64(f.End), 10), '}')
+	}
+	if len(findings) > 0 {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+func appendTaint(dst []byte, taint []Taint) []byte {
+	for i, t := range taint {
+		if i == 0 {
+			dst = append(dst, `,"taint":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = member(dst, `{"kind":`, t.Kind)
+		dst = member(dst, `,"path":`, t.Path)
+		if t.Near {
+			dst = append(dst, `,"near_finding":true`...)
+		}
+		dst = append(dst, '}')
+	}
+	if len(taint) > 0 {
+		dst = append(dst, ']')
+	}
+	return dst
 }
 
 func member(dst []byte, name, value string) []byte { return appendString(append(dst, name...), value) }

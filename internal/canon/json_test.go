@@ -185,7 +185,12 @@ func TestDecisionsAreEncodedAsTheLibraryWould(t *testing.T) {
 	signed := *asking.Approval
 	signed.StepUp = true
 	lifted.Approval, lifted.Approved, lifted.Delegations = &signed, "dec_y", []gov.EntryID{"del_x", "del_y"}
-	for _, d := range []canon.Decision{full, odd, asking, lifted, {}} {
+	tainted := full
+	tainted.Findings = []canon.Finding{
+		{Version: "1", Channel: "tool_input", Path: "/body", Band: "high", Rules: []string{"a", "b"}, Layer: "base64", Start: 3, End: 90}, {Version: "1", Channel: "prompt", Band: "low"},
+	}
+	tainted.Taint, tainted.Sends = []canon.Taint{{Kind: "email", Path: "/to", Near: true}, {Kind: "url", Path: "/body"}}, []string{"d_x", "d_y"}
+	for _, d := range []canon.Decision{full, odd, asking, lifted, tainted, {}} {
 		want, err := jsonv2.Marshal(d, jsonv2.Deterministic(true))
 		if err != nil {
 			t.Fatal(err)

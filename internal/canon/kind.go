@@ -281,7 +281,30 @@ type Decision struct {
 	Approval    *ApprovalAsked       `json:"approval,omitempty"`     // with require_approval: the request that this entry opens
 	Approved    gov.EntryID          `json:"approved,omitempty"`     // the decision whose request people answered, and that counted here
 	Delegations []gov.EntryID        `json:"delegations,omitempty"`  // the standing consents that counted here, one for each gate; sorted
+	Findings    []Finding            `json:"findings,omitempty"`     // of the scanner, in the input
+	Taint       []Taint              `json:"taint,omitempty"`        // what of the input the session knows from untrusted results alone
+	Sends       []string             `json:"sends,omitempty"`        // opaque references of the domains and addresses that a call which sends names; sorted
 	Commitments map[Group]Commitment `json:"commitments"`
+}
+
+// Finding is what the scanner says of a text: never the text. Spans are in bytes.
+type Finding struct {
+	Version string   `json:"version"`         // of the scanner
+	Channel string   `json:"channel"`         // what kind of text: tool_result, tool_input, tool_description, prompt
+	Path    string   `json:"path,omitempty"`  // JSON pointer of the text within an input or an output
+	Band    string   `json:"band"`            // low, medium or high
+	Rules   []string `json:"rules,omitempty"` // sorted
+	Layer   string   `json:"layer,omitempty"` // how the text was hidden: base64, html…
+	Start   int      `json:"start"`
+	End     int      `json:"end"`
+}
+
+// Taint is a thing in the input of a call (an address, a URL, an account number, a path) that the session knows from untrusted results
+// alone.
+type Taint struct {
+	Kind string `json:"kind"`
+	Path string `json:"path"`                  // JSON pointer into the input
+	Near bool   `json:"near_finding,omitzero"` // a finding was near where it came from
 }
 
 // ApprovalAsked is what a decision asks people for. What they are shown is this entry and its payload, so its leaf hash is
@@ -600,6 +623,8 @@ type Result struct {
 	DurationMS  *int64               `json:"duration_ms,omitempty"`
 	Usage       *Usage               `json:"usage,omitempty"`
 	OutputBytes int64                `json:"output_bytes"`
+	Findings    []Finding            `json:"findings,omitempty"`     // of the scanner, in the output
+	LabelsAdded []gov.Label          `json:"labels_added,omitempty"` // that the session gains by it
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`
 }
 
