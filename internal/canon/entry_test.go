@@ -88,6 +88,17 @@ func bodies() map[canon.Kind]any {
 		canon.KindSwitchReleased: canon.SwitchReleased{
 			Switch: "swi_x", State: gov.SwitchIsReleased, Reason: "fixed", Person: "p_x", By: []string{"p_x", "p_y"}, Commitments: commitments,
 		},
+		canon.KindSignal: canon.Signal{
+			Detector: "blocked_spike", Version: 1, Severity: gov.SeverityHigh, Key: "blocked_spike/support-bot", Agent: "support-bot", Tool: "stripe/refund",
+			Principal: "user:p_x", Session: "s1", Summary: "20 calls of support-bot were denied in 10 minutes.", Observed: "20", Expected: "1.2", Window: 600,
+			Probability: "3.1e-09", Through: 41, Entries: []gov.EntryID{"dec_x"}, Count: 20, Tags: []string{"AML.T0053", "ASI02"}, Exercise: true, Heartbeat: true,
+			Incident: "inc_x",
+		},
+		canon.KindIncidentReported: canon.IncidentReported{Severity: 2, Title: "A customer complains", Agent: "support-bot", Entries: []gov.EntryID{"dec_x"}, Exercise: true, Person: "p_x", Commitments: commitments},
+		canon.KindIncidentEvent: canon.IncidentEvent{
+			Incident: "inc_x", Event: "action_item.created", State: gov.IncidentActive, Severity: 2, EffectiveAt: "2026-11-23T14:00:00.000000Z", Owner: "p_y",
+			Reason: "false_positive", Into: "inc_y", Refs: []string{"swi_x"}, Due: "2026-12-01T00:00:00.000000Z", Person: "p_x", Commitments: commitments,
+		},
 		canon.KindDelegationEnded: canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
