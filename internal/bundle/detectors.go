@@ -71,6 +71,7 @@ func DetectorSpecs() []DetectorSpec {
 		{"blocked_call", "A policy forbade a call of a risky category", gov.SeverityHigh, []string{"AML.T0053", "ASI02", "LLM06"}, nil},
 		{"unusual_rate", "An agent calls more often than it ever does", gov.SeverityMedium, []string{"AML.T0029", "ASI08", "LLM10"}, []DetectorParam{
 			seconds("window", 10*minute, "the window that is counted in"), rare, count("min", 20, "fewer calls are none"),
+			count("learn", 144, "windows of an agent before any is unusual"),
 		}},
 		{"unusual_cost", "A call cost far more than those before it", gov.SeverityMedium, []string{"AML.T0034", "ASI08", "LLM10"}, []DetectorParam{
 			count("deviations", 8, "how far off the median of logarithms, in median absolute deviations"), count("learn", 50, "results before any is unusual"),
@@ -88,7 +89,6 @@ func DetectorSpecs() []DetectorSpec {
 		{"injection", "Text that an agent read, or sends, looks like an injection", gov.SeverityMedium, []string{"AML.T0051", "ASI01", "LLM01"}, nil},
 		{"tainted_sink", "What came from an untrusted source alone is in a call that has effects", gov.SeverityHigh, []string{"AML.T0051", "AML.T0086", "ASI01", "LLM01"}, nil},
 		{"private_then_out", "A session that read what is private and what is untrusted sends out", gov.SeverityMedium, []string{"AML.T0057", "AML.T0086", "ASI01", "LLM02"}, nil},
-		{"budget_threshold", "A limit is nearly used up", gov.SeverityLow, []string{"AML.T0034", "ASI08", "LLM10"}, nil},
 		{"budget_breach", "A limit is used up, and calls are denied for it", gov.SeverityMedium, []string{"AML.T0034", "ASI08", "LLM10"}, nil},
 		{"rubber_stamp", "A person approves faster, or more often, than anybody who reads does", gov.SeverityMedium, []string{"ASI09"}, []DetectorParam{
 			count("votes", 50, "votes of a person that are looked at, the newest"), percent("approved", 98, "share of approvals from which on nobody seems to read"),

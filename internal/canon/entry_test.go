@@ -41,7 +41,7 @@ func bodies() map[canon.Kind]any {
 		canon.KindRefusals:    canon.Refusals{From: "2026-11-23T14:03:00.000000Z", Counts: []canon.Refusal{{Caller: "net_x", Code: gov.CodeUnauthenticated, Route: "POST /v1/decisions", Count: 3}}},
 		canon.KindHeartbeat:   canon.Heartbeat{Node: "n1"},
 		canon.KindRecorderGap: canon.RecorderGap{From: "2026-11-23T14:03:00.000000Z", To: "2026-11-23T15:03:00.000000Z"},
-		canon.KindScrub:       canon.Scrub{Size: 5, Root: strings.Repeat("00", 32), Millis: 3},
+		canon.KindScrub:       canon.Scrub{Size: 5, Root: strings.Repeat("00", 32), Millis: 3, Wrong: "an entry was changed"},
 		canon.KindErasure:     canon.Erasure{Entry: "dec_x", Groups: []canon.Group{canon.GroupInput}, Reason: "asked for"},
 		canon.KindApprovalVote: canon.ApprovalVote{
 			Decision: "dec_x", Vote: gov.VoteApprove, Person: "p_x", Groups: []gov.GroupID{"finance"}, Issuer: "https://idp.example.com",
@@ -91,9 +91,11 @@ func bodies() map[canon.Kind]any {
 		canon.KindSignal: canon.Signal{
 			Detector: "blocked_spike", Version: 1, Severity: gov.SeverityHigh, Key: "blocked_spike/support-bot", Agent: "support-bot", Tool: "stripe/refund",
 			Principal: "user:p_x", Session: "s1", Summary: "20 calls of support-bot were denied in 10 minutes.", Observed: "20", Expected: "1.2", Window: 600,
-			Probability: "3.1e-09", Through: 41, Entries: []gov.EntryID{"dec_x"}, Count: 20, Tags: []string{"AML.T0053", "ASI02"}, Exercise: true, Heartbeat: true,
+			Probability: "3.1e-09", Through: 41, Entries: []gov.EntryID{"dec_x"}, Count: 20, Tags: []string{"AML.T0053", "ASI02"}, Exercise: true, Heartbeat: true, Noticed: []gov.DetectorID{"blocked_spike"},
 			Incident: "inc_x",
 		},
+		canon.KindProbe:            canon.Probe{Node: "n1"},
+		canon.KindExercise:         canon.Exercise{Scenario: "G1", Agents: []gov.AgentID{"support-bot"}, Until: "2026-11-23T14:03:00.000000Z", Person: "p_x", Commitments: commitments},
 		canon.KindIncidentReported: canon.IncidentReported{Severity: 2, Title: "A customer complains", Agent: "support-bot", Entries: []gov.EntryID{"dec_x"}, Exercise: true, Person: "p_x", Commitments: commitments},
 		canon.KindIncidentEvent: canon.IncidentEvent{
 			Incident: "inc_x", Event: "action_item.created", State: gov.IncidentActive, Severity: 2, EffectiveAt: "2026-11-23T14:00:00.000000Z", Owner: "p_y",

@@ -53,3 +53,8 @@ func IndexOf(id gov.EntryID) (index int64, prefix string, ok bool) {
 	copy(wide[8-indexBytes:], raw[:indexBytes])
 	return int64(binary.BigEndian.Uint64(wide[:])), prefix, true
 }
+
+// IDAt is the id that an entry of a kind would have at an index, with a nonce of zeros: of what is no entry of a ledger.
+func IDAt(kind Kind, index int64) gov.EntryID {
+	return gov.EntryID(appendID(nil, idEncoding(), kind, index, Nonce{}))
+}

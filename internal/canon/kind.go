@@ -48,6 +48,8 @@ const (
 	KindSignal           Kind = "signal"
 	KindIncidentReported Kind = "incident_reported"
 	KindIncidentEvent    Kind = "incident_event"
+	KindProbe            Kind = "probe"
+	KindExercise         Kind = "exercise"
 )
 
 // Kinds lists every kind.
@@ -58,7 +60,7 @@ func Kinds() []Kind {
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
-		KindSignal, KindIncidentReported, KindIncidentEvent,
+		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise,
 	}
 }
 
@@ -93,6 +95,8 @@ func (k Kind) idPrefix() string {
 		return "sig_"
 	case KindIncidentReported:
 		return "rep_"
+	case KindExercise:
+		return "exe_"
 	default:
 		return "ent_"
 	}
@@ -167,6 +171,10 @@ func (k Kind) newBody() (any, error) {
 		return new(IncidentReported), nil
 	case KindIncidentEvent:
 		return new(IncidentEvent), nil
+	case KindProbe:
+		return new(Probe), nil
+	case KindExercise:
+		return new(Exercise), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -457,26 +465,27 @@ type SwitchReleased struct {
 // Signal is one detected event, with what it rests on. It is computed from the entries before it alone: whoever has them computes
 // the same. Figures are decimal numbers of at most four significant digits.
 type Signal struct {
-	Detector    gov.DetectorID `json:"detector"`
-	Version     int            `json:"version"` // of the detector
-	Severity    gov.Severity   `json:"severity"`
-	Key         string         `json:"key"` // signals of one key are one incident
-	Agent       gov.AgentID    `json:"agent,omitempty"`
-	Tool        gov.ToolName   `json:"tool,omitempty"`
-	Principal   string         `json:"principal,omitempty"` // type:ref
-	Session     gov.SessionID  `json:"session,omitempty"`
-	Summary     string         `json:"summary"` // a sentence
-	Observed    string         `json:"observed,omitempty"`
-	Expected    string         `json:"expected,omitempty"`
-	Window      int64          `json:"window_seconds,omitzero"`
-	Probability string         `json:"probability,omitempty"` // of at least as much, were nothing wrong
-	Through     int64          `json:"through"`               // index of the entry that it was computed at
-	Entries     []gov.EntryID  `json:"entries"`               // that it rests on, the newest of them
-	Count       int64          `json:"count"`                 // how many those are in all
-	Tags        []string       `json:"tags,omitempty"`        // MITRE ATLAS techniques and OWASP ids; sorted
-	Exercise    bool           `json:"exercise,omitzero"`     // of a game day
-	Heartbeat   bool           `json:"heartbeat,omitzero"`    // of a synthetic event that shows that the detector works: it is no incident
-	Incident    gov.IncidentID `json:"incident,omitempty"`    // that it joins; empty: it opens its own, or is a heartbeat
+	Detector    gov.DetectorID   `json:"detector"`
+	Version     int              `json:"version"` // of the detector
+	Severity    gov.Severity     `json:"severity"`
+	Key         string           `json:"key"` // signals of one key are one incident
+	Agent       gov.AgentID      `json:"agent,omitempty"`
+	Tool        gov.ToolName     `json:"tool,omitempty"`
+	Principal   string           `json:"principal,omitempty"` // type:ref
+	Session     gov.SessionID    `json:"session,omitempty"`
+	Summary     string           `json:"summary"` // a sentence
+	Observed    string           `json:"observed,omitempty"`
+	Expected    string           `json:"expected,omitempty"`
+	Window      int64            `json:"window_seconds,omitzero"`
+	Probability string           `json:"probability,omitempty"` // of at least as much, were nothing wrong
+	Through     int64            `json:"through"`               // index of the entry that it was computed at
+	Entries     []gov.EntryID    `json:"entries"`               // that it rests on, the newest of them
+	Count       int64            `json:"count"`                 // how many those are in all
+	Tags        []string         `json:"tags,omitempty"`        // MITRE ATLAS techniques and OWASP ids; sorted
+	Exercise    bool             `json:"exercise,omitzero"`     // of a game day
+	Heartbeat   bool             `json:"heartbeat,omitzero"`    // the answer to a probe: it is no incident
+	Noticed     []gov.DetectorID `json:"noticed,omitempty"`     // of a heartbeat: the detectors that noticed what they have to; sorted
+	Incident    gov.IncidentID   `json:"incident,omitempty"`    // that it joins; empty: it opens its own, or is a heartbeat
 }
 
 // IncidentReported says that a person reports an incident that no detector saw.
@@ -653,11 +662,27 @@ type RecorderGap struct {
 	To   string `json:"to"`
 }
 
-// Scrub says that the whole log was derived again from its entries and agreed.
+// Probe asks every detector to notice the synthetic events made for it. The answer is a signal that is a heartbeat.
+type Probe struct {
+	Node string `json:"node"`
+}
+
+// Exercise says that a game day begins: what the detectors find of its agents until its end is labelled an exercise.
+type Exercise struct {
+	Scenario string        `json:"scenario"`
+	Agents   []gov.AgentID `json:"agents"`
+	Until    string        `json:"until"`            // TimeLayout; another entry of the same agents moves it
+	Person   string        `json:"person,omitempty"` // opaque reference, of a person; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// Scrub says that the whole log was derived again from its entries and agreed, or what was wrong.
 type Scrub struct {
 	Size   int64  `json:"size"`
 	Root   string `json:"root"`
 	Millis int64  `json:"millis"`
+	Wrong  string `json:"wrong,omitempty"` // the first thing that did not agree
 }
 
 // Erasure says that groups of an entry's payload were removed.

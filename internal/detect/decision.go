@@ -1,0 +1,239 @@
+package detect
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// decision looks at the answer to a call.
+func (t *step) decision(d canon.Decision) {
+	principal := string(d.Principal.Type) + ":" + d.Principal.Ref
+	base := found{agent: d.Agent, tool: d.Tool, principal: principal, session: d.Session}
+	if d.Approval != nil {
+		t.remember(d)
+	}
+	t.Week.add(t.at)
+	a := t.agentOf(d.Agent)
+	if a == nil {
+		return
+	}
+	a.Calls++
+	t.rates(a, d, base)
+	t.reasons(d, base)
+	t.novel(a, d, base)
+	t.content(d, base)
+	if d.Outcome == gov.OutcomeAllow {
+		t.opened(d)
+	}
+}
+
+// agentOf is what is remembered of an agent, or nil when there are too many.
+func (t *step) agentOf(id gov.AgentID) *agent {
+	a, ok := t.Agents[id]
+	if !ok && len(t.Agents) < agentsMax {
+		a = &agent{}
+		t.Agents[id] = a
+	}
+	return a
+}
+
+// remember keeps when people were asked, until they answer.
+func (t *step) remember(d canon.Decision) {
+	if len(t.Asked) >= openMax {
+		oldest := gov.EntryID("")
+		for id := range t.Asked {
+			if oldest == "" || inOrder(id, oldest) {
+				oldest = id
+			}
+		}
+		delete(t.Asked, oldest)
+	}
+	t.Asked[t.entry.ID] = t.entry.At
+}
+
+// inOrder says whether an id stands before another in the ledger.
+func inOrder(a, b gov.EntryID) bool {
+	i, _, _ := canon.IndexOf(a)
+	j, _, _ := canon.IndexOf(b)
+	return i < j
+}
+
+// rates counts calls and denials.
+func (t *step) rates(a *agent, d canon.Decision, f found) {
+	f.about, f.tool, f.principal, f.session = string(d.Agent), "", "", ""
+	const calls, blocked = gov.DetectorID("unusual_rate"), gov.DetectorID("blocked_spike")
+	usual := t.usually()
+	a.Rate.add(t.at, t.param(calls, "window"), &t.Week, usual.Rate, t.entry.ID)
+	if a.Rate.Windows >= float64(t.param(calls, "learn")) {
+		t.spike(calls, &a.Rate, usual.Rate, f, "%d calls of %s in %s")
+	}
+	if d.Outcome == gov.OutcomeDeny {
+		a.Denied.add(t.at, t.param(blocked, "window"), &t.Week, usual.Denied, t.entry.ID)
+		t.spike(blocked, &a.Denied, usual.Denied, f, "%d calls of %s were denied in %s")
+	}
+}
+
+// spike fires when a window's count is too unlikely. A window fires once.
+func (t *step) spike(id gov.DetectorID, s *series, usual float64, f found, summary string) {
+	if s.Count < t.param(id, "min") {
+		return
+	}
+	p, expected, unlikely := s.unlikely(t.at, &t.Week, usual, t.param(id, "one_in"))
+	if !unlikely {
+		return
+	}
+	s.Fired = true
+	f.summary = fmt.Sprintf(summary, s.Count, f.agent, span(s.Window)) + fmt.Sprintf("; %s were to be expected.", figure(expected))
+	f.observed, f.expected, f.probability, f.window = whole(s.Count), figure(expected), figure(p), s.Window
+	f.entries, f.count = slices.Clone(s.Rests), s.Count
+	t.fire(id, f)
+}
+
+// usual is how many calls, and how many denials, an agent has in a window, over all agents: what one without a history is compared
+// with. It is worked out anew in each of its intervals.
+type usual struct {
+	Interval int64   `json:"interval"`
+	Rate     float64 `json:"rate"`
+	Denied   float64 `json:"denied"`
+}
+
+const usualSeconds = 600
+
+func (t *step) usually() usual {
+	now := t.at.Unix() / usualSeconds
+	if now == t.Usual.Interval {
+		return t.Usual
+	}
+	// Whole numbers and halves of them add up to the same in any order.
+	var calls, callWindows, denied, deniedWindows float64
+	for _, a := range t.Agents {
+		calls, callWindows = calls+a.Rate.Done, callWindows+a.Rate.Windows
+		denied, deniedWindows = denied+a.Denied.Done, deniedWindows+a.Denied.Windows
+	}
+	t.Usual = usual{Interval: now}
+	if callWindows > 0 {
+		t.Usual.Rate = calls / callWindows
+	}
+	if deniedWindows > 0 {
+		t.Usual.Denied = denied / deniedWindows
+	}
+	return t.Usual
+}
+
+// risky are categories whose calls have effects that cannot be taken back.
+func risky(c gov.Category) bool {
+	switch c {
+	case gov.CategoryMoney, gov.CategoryExternalCommunication, gov.CategoryDataDeletion, gov.CategoryElevatedPrivilege, gov.CategoryCodeExecution:
+		return true
+	case gov.CategoryDataWrite, gov.CategoryReadOnly:
+	}
+	return false
+}
+
+// reasons looks at why a call was denied.
+func (t *step) reasons(d canon.Decision, f found) {
+	outcome := d.Outcome
+	if d.Would != "" && d.Mode == gov.ModeObserve {
+		outcome = d.Would
+	}
+	if outcome != gov.OutcomeDeny {
+		return
+	}
+	for _, r := range d.Reasons {
+		f.summary = r.Message
+		switch r.Code {
+		case gov.ReasonToolUnknown, gov.ReasonToolNotAllowed:
+			f.about = string(d.Agent) + "/" + string(d.Tool)
+			f.summary = fmt.Sprintf("%s tried %s, which is not on its list.", d.Agent, d.Tool)
+			t.fire("off_list", f)
+		case gov.ReasonAgentUnknown, gov.ReasonAgentEnvironment:
+			f.about = string(d.Agent)
+			t.fire("unregistered_agent", f)
+		case gov.ReasonPolicyForbid:
+			if slices.ContainsFunc(t.categories(d.Tool), risky) {
+				f.about = string(d.Agent) + "/" + string(r.Policy)
+				f.summary = fmt.Sprintf("The policy %s forbade %s to call %s: %s", r.Policy, d.Agent, d.Tool, r.Message)
+				t.fire("blocked_call", f)
+			}
+		case gov.ReasonLimit:
+			f.about = string(d.Agent) + "/limit"
+			t.fire("budget_breach", f)
+		default:
+		}
+	}
+}
+
+// novel looks for what the agent never did. An agent without a history does everything for the first time.
+func (t *step) novel(a *agent, d canon.Decision, f found) {
+	if d.Outcome == gov.OutcomeDeny {
+		return
+	}
+	type thing struct {
+		id    gov.DetectorID
+		set   *firsts
+		value string
+		what  string
+	}
+	things := []thing{
+		{"new_tool", &a.Tools, string(d.Tool), fmt.Sprintf("calls %s", d.Tool)},
+		{"new_principal", &a.Principals, f.principal, fmt.Sprintf("acts for %s", f.principal)},
+	}
+	for _, to := range d.Sends {
+		things = append(things, thing{"new_destination", &a.Destinations, to, fmt.Sprintf("sends to %s with %s", to, d.Tool)})
+	}
+	for _, n := range things {
+		if n.set.add(n.value, valuesMax) && a.Calls > t.param(n.id, "learn") {
+			g := f
+			g.about, g.observed, g.expected = string(d.Agent)+"/"+n.value, "1", "0"
+			g.summary = fmt.Sprintf("For the first time in %d calls %s %s.", a.Calls, d.Agent, n.what)
+			t.fire(n.id, g)
+		}
+	}
+}
+
+// content looks at what the scanner found in the input, at where it came from, and at where it goes.
+func (t *step) content(d canon.Decision, f found) {
+	t.findings(d.Findings, f, "sends")
+	if len(d.Taint) > 0 && slices.ContainsFunc(t.categories(d.Tool), func(c gov.Category) bool { return c != gov.CategoryReadOnly }) {
+		g := f
+		kinds, near := []string{}, false
+		for _, taint := range d.Taint {
+			kinds, near = append(kinds, taint.Kind+" at "+taint.Path), near || taint.Near
+		}
+		g.about, g.observed = string(d.Agent)+"/"+string(d.Session), whole(int64(len(d.Taint)))
+		g.summary = fmt.Sprintf("The input of %s has what came from an untrusted source alone: %s.", d.Tool, strings.Join(kinds[:min(len(kinds), 5)], ", "))
+		if near && d.Outcome == gov.OutcomeAllow {
+			g.worse = gov.SeverityCritical
+		}
+		t.fire("tainted_sink", g)
+	}
+	labelled := slices.Contains(d.Labels, "private") && slices.Contains(d.Labels, "untrusted")
+	if labelled && d.Outcome == gov.OutcomeAllow && d.Session != "" && slices.Contains(t.categories(d.Tool), gov.CategoryExternalCommunication) &&
+		t.Out.add(string(d.Agent)+"/"+string(d.Session), sessionsMax) {
+		g := f
+		g.about = string(d.Agent) + "/" + string(d.Tool)
+		g.summary = fmt.Sprintf("The session read what is private and what is untrusted, and %s sent out with %s.", d.Agent, d.Tool)
+		t.fire("private_then_out", g)
+	}
+}
+
+// findings fires for what the scanner is fairly sure of.
+func (t *step) findings(all []canon.Finding, f found, does string) {
+	for _, finding := range all {
+		if finding.Band == "low" {
+			continue
+		}
+		g := f
+		g.about, g.observed = string(f.agent)+"/"+string(f.tool), finding.Band
+		g.summary = fmt.Sprintf("Text that %s %s with %s looks like an injection (%s; %s).", f.agent, does, f.tool, finding.Band, strings.Join(finding.Rules, ", "))
+		if finding.Band == "high" {
+			g.worse = gov.SeverityHigh
+		}
+		t.fire("injection", g)
+		return // one is enough to look
+	}
+}
