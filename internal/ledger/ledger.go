@@ -121,6 +121,16 @@ func (l *Ledger) Name() gov.Environment { return l.name }
 // Store gives read access to the rows beneath.
 func (l *Ledger) Store() Reader { return l.store }
 
+// Follower is how far a named follower of the ledger has come, and what it remembers.
+func (l *Ledger) Follower(ctx context.Context, name string) (row.Follower, error) {
+	return l.store.Follower(ctx, l.name, name)
+}
+
+// SaveFollower keeps how far a follower has come, and what it remembers.
+func (l *Ledger) SaveFollower(ctx context.Context, name string, f row.Follower) error {
+	return l.store.SaveFollower(ctx, l.name, name, f)
+}
+
 // Head is the newest state.
 func (l *Ledger) Head(ctx context.Context) (row.Head, error) { return l.store.Head(ctx, l.name) }
 

@@ -66,7 +66,7 @@ type IndexStore interface {
 	// Postings gives those of segments in [from, below), newest first, at most limit.
 	Postings(ctx context.Context, ledger gov.Environment, dim byte, value string, below, from int64, limit int) ([]row.Posting, error)
 
-	// Follower is how far a named follower of the ledger has come.
-	Follower(ctx context.Context, ledger gov.Environment, name string) (int64, error)
-	SaveFollower(ctx context.Context, ledger gov.Environment, name string, through int64) error
+	// Follower is how far a named follower of the ledger has come, and what it remembers.
+	Follower(ctx context.Context, ledger gov.Environment, name string) (row.Follower, error)
+	SaveFollower(ctx context.Context, ledger gov.Environment, name string, f row.Follower) error
 }

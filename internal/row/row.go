@@ -146,6 +146,12 @@ type Index struct {
 	Through  int64
 }
 
+// Follower is how far something that goes through a ledger has come. It is derived from the entries, and may lag behind them.
+type Follower struct {
+	Through int64  // the index of the next entry it wants
+	State   []byte // what it remembers of those before; nil: nothing
+}
+
 // Checkpoint is a signed tree head: a C2SP checkpoint note with the cosignatures collected so far.
 type Checkpoint struct {
 	Ledger gov.Environment

@@ -13,9 +13,11 @@ const (
 		AND segment >= $4 AND segment < $5 ORDER BY segment DESC LIMIT $6`
 	sqlSavePosting = `INSERT INTO posting (ledger, dim, value, segment, offsets) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (ledger, dim, value, segment) DO UPDATE SET offsets = excluded.offsets`
-	sqlFollower     = `SELECT through FROM follower WHERE ledger = $1 AND name = $2`
+	sqlFollower     = `SELECT through, state FROM follower WHERE ledger = $1 AND name = $2`
 	sqlSaveFollower = `INSERT INTO follower (ledger, name, through) VALUES ($1, $2, $3)
 		ON CONFLICT (ledger, name) DO UPDATE SET through = excluded.through`
+	sqlSaveFollowerState = `INSERT INTO follower (ledger, name, through, state) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (ledger, name) DO UPDATE SET through = excluded.through, state = excluded.state`
 )
 
 // indexFollower is the name under which the query index keeps how far it has come.
@@ -41,22 +43,23 @@ func (s *Store) SaveIndex(ctx context.Context, step row.Index) error {
 
 // Indexed says below which entry the query index is complete.
 func (s *Store) Indexed(ctx context.Context, ledger gov.Environment) (int64, error) {
-	return s.Follower(ctx, ledger, indexFollower)
+	f, err := s.Follower(ctx, ledger, indexFollower)
+	return f.Through, err
 }
 
-// Follower is how far a named follower of a ledger has come: the index of the next entry it wants.
-func (s *Store) Follower(ctx context.Context, ledger gov.Environment, name string) (int64, error) {
-	through, _, err := one(ctx, s.read, "read follower", func(scan func(...any) error) (n int64, err error) {
-		err = scan(&n)
-		return n, err
+// Follower is how far a named follower of a ledger has come, and what it remembers.
+func (s *Store) Follower(ctx context.Context, ledger gov.Environment, name string) (row.Follower, error) {
+	f, _, err := one(ctx, s.read, "read follower", func(scan func(...any) error) (f row.Follower, err error) {
+		err = scan(&f.Through, &f.State)
+		return f, err
 	}, sqlFollower, string(ledger), name)
-	return through, err
+	return f, err
 }
 
-// SaveFollower keeps how far a follower has come.
-func (s *Store) SaveFollower(ctx context.Context, ledger gov.Environment, name string, through int64) error {
+// SaveFollower keeps how far a follower has come, and what it remembers.
+func (s *Store) SaveFollower(ctx context.Context, ledger gov.Environment, name string, f row.Follower) error {
 	err := s.driver.write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, sqlSaveFollower, string(ledger), name, through)
+		_, err := tx.ExecContext(ctx, sqlSaveFollowerState, string(ledger), name, f.Through, f.State)
 		return err
 	})
 	return unavailable("save follower", err)

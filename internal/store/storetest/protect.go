@@ -236,11 +236,11 @@ func readOnly(t *testing.T, d Database) {
 	commit(t, s, prod, 1, start(), nil)
 	same(t, "what came since", readAll(t, reader, prod), readAll(t, s, prod))
 	unavailable(t, reader.Append(t.Context(), prod, row.Want{}, func(found row.Found) (row.Commit, error) { return next(found, 1, start()), nil }))
-	unavailable(t, reader.SaveFollower(t.Context(), prod, "notify", 1))
+	unavailable(t, reader.SaveFollower(t.Context(), prod, "notify", row.Follower{Through: 1}))
 	if reader.Exclusive() {
 		t.Error("a reader takes itself for the only writer")
 	}
 	check(0, reader.Close())(t)
-	same(t, "through", check(s.Follower(t.Context(), prod, "notify"))(t), 0)
+	same(t, "through", check(s.Follower(t.Context(), prod, "notify"))(t).Through, 0)
 	whole(t, s, prod)
 }

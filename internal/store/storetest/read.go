@@ -130,8 +130,8 @@ func postings(t *testing.T, d Database) {
 	same(t, "the newest", check(s.Postings(ctx, prod, 7, "a", 9, 0, 1))(t), []row.Posting{posting("a", 2, "z")})
 	same(t, "another dimension", len(check(s.Postings(ctx, prod, 8, "a", 9, 0, 9))(t)), 0)
 
-	check(0, s.SaveFollower(ctx, prod, "notify", 3))(t)
-	check(0, s.SaveFollower(ctx, prod, "notify", 4))(t)
-	same(t, "follower", check(s.Follower(ctx, prod, "notify"))(t), 4)
+	check(0, s.SaveFollower(ctx, prod, "notify", row.Follower{Through: 3}))(t)
+	check(0, s.SaveFollower(ctx, prod, "notify", row.Follower{Through: 4, State: []byte("state")}))(t)
+	same(t, "follower", check(s.Follower(ctx, prod, "notify"))(t), row.Follower{Through: 4, State: []byte("state")})
 	same(t, "the index all the same", check(s.Indexed(ctx, prod))(t), 9)
 }

@@ -38,8 +38,8 @@ type Store interface {
 	Checkpoints(ctx context.Context, ledger gov.Environment, limit int) ([]row.Checkpoint, error)
 	SaveIndex(ctx context.Context, step row.Index) error
 	Indexed(ctx context.Context, ledger gov.Environment) (int64, error)
-	Follower(ctx context.Context, ledger gov.Environment, name string) (int64, error)
-	SaveFollower(ctx context.Context, ledger gov.Environment, name string, through int64) error
+	Follower(ctx context.Context, ledger gov.Environment, name string) (row.Follower, error)
+	SaveFollower(ctx context.Context, ledger gov.Environment, name string, f row.Follower) error
 	Postings(ctx context.Context, ledger gov.Environment, dim byte, value string, below, from int64, limit int) ([]row.Posting, error)
 	Close() error
 }
