@@ -179,6 +179,32 @@ test("a delegation: asked for, refused to who asked, granted, used, ended", asyn
   await yuki.context().close();
 });
 
+test("a stop with two keys, which says what it stops; recovery in stages", async () => {
+  const call = () => support("zendesk/read_ticket", { ticket: "T-9" }, "contained");
+  assert.equal((await call()).outcome, "allow");
+  await maria.goto("/console/agents");
+  await maria.locator("#support-bot").getByRole("link", { name: "Stop it" }).click();
+  assert.match(await maria.textContent("main"), /It would stop the agent support-bot.*zendesk\/read_ticket/s);
+  await sound(maria, "what a stop would stop");
+  await maria.locator("body").press("s");
+  await maria.keyboard.press("Enter");
+  await maria.getByText("Stopped, on every node.").waitFor();
+  const denied = await call();
+  assert.equal(denied.outcome, "deny");
+  assert.match(denied.reasons[0].message, /Stopped by a person/);
+  await sound(maria, "a switch");
+  await maria.getByLabel("Reason").fill("The prompt is mended");
+  await maria.getByRole("button", { name: "Observe" }).click();
+  await maria.getByText("The switch is moved.").waitFor();
+  assert.equal((await call()).would, "allow");
+  await maria.getByLabel("Reason").fill("Nothing odd in an hour");
+  await maria.getByRole("button", { name: "Release" }).click();
+  await maria.getByText("The switch is moved.").waitFor();
+  assert.equal((await call()).outcome, "allow");
+  await maria.goto("/console/containment?environment=prod&state=released");
+  assert.match(await maria.textContent("table.rows"), /agent support-bot/);
+});
+
 test("searching and exporting", async () => {
   await maria.goto("/console/decisions");
   await maria.getByLabel("Outcome").selectOption("require_approval");
@@ -204,7 +230,10 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const changes = await api("GET", "/v1/changes?environment=prod&limit=5");
   const proposed = changes.changes.find((c) => !c.rollback);
   const delegations = await api("GET", "/v1/delegations?environment=prod&limit=1");
+  const stopped = await api("GET", "/v1/switches?environment=prod&limit=1");
   const pages = {
+    containment: "/console/containment?environment=prod&state=released", "stop-what": "/console/containment/stop", stop: "/console/containment/stop?environment=prod&category=money",
+    switch: "/console/containment/" + stopped.switches[0].id,
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
     approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id,
     "approval-stats": "/console/approvals/stats", delegations: "/console/delegations", delegation: "/console/delegations/" + delegations.delegations[0].id, delegate: "/console/delegations/new", changes: "/console/changes", change: "/console/changes/" + proposed.id,

@@ -45,6 +45,7 @@ func (s *Server) funcs() template.FuncMap {
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
+		"scope": s.scopeOf, "millis": millis,
 		"base": func() string { return s.People.URL },
 	}
 }
@@ -189,6 +190,17 @@ func seconds(n float64) string {
 	return strconv.FormatFloat(n, 'f', 1, 64) + " s"
 }
 
+// millis is a number of milliseconds for people to read.
+func millis(n float64) string { return strconv.FormatFloat(n, 'f', 1, 64) + " ms" }
+
+// scopeOf says what a switch stops, for the visitor of a page.
+func (s *Server) scopeOf(p page, scope gov.SwitchScope) string {
+	if scope.Principal != "" {
+		return "principal " + s.madeFor(p, scope.Principal)
+	}
+	return scope.String()
+}
+
 func pick(condition bool, yes, no any) any {
 	if condition {
 		return yes
@@ -238,6 +250,8 @@ func stateOf(v any) badge {
 	switch fmt.Sprint(v) {
 	case "approved", "granted", "consumed", "activated", "active", "succeeded", "approve":
 		return badge{"good", "✓", word}
+	case "engaged", "stopped":
+		return badge{"bad", "■", word}
 	case "denied", "rejected", "removed", "failed", "deny", "revoked":
 		return badge{"bad", "✕", word}
 	case "pending", "proposed", "invited":

@@ -44,6 +44,7 @@ type overviewData struct {
 	Ledger  any
 	Stopped any
 	Waiting any
+	Engaged any
 }
 
 func (s *Server) overview(v *visit) error {
@@ -60,6 +61,7 @@ func (s *Server) overview(v *visit) error {
 		{&data.Stats, "/v1/stats?environment=" + escape(env)},
 		{&data.Ledger, "/v1/ledgers/" + url.PathEscape(env)},
 		{&data.Stopped, "/v1/decisions?environment=" + escape(env) + "&outcome=deny&limit=8"},
+		{&data.Engaged, "/v1/switches?environment=" + escape(env) + "&state=engaged&limit=8"},
 		{&data.Waiting, "/v1/approvals?environment=" + escape(env) + "&state=pending&limit=8"},
 	} {
 		answer, err := s.get(v, part.target)

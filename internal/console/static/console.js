@@ -64,10 +64,10 @@
     }
   });
 
-  // a and d go to the two answers of a request; Enter on them decides.
+  // a and d go to the two answers of a request, s to what stops; Enter on them decides.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
-    const answer = { a: "approve", d: "deny" }[event.key];
+    const answer = { a: "approve", d: "deny", s: "stop" }[event.key];
     const button = answer && document.querySelector(`.decide button[value="${answer}"]`);
     if (button) {
       event.preventDefault();
