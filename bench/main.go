@@ -14,12 +14,12 @@ import (
 
 // options are the flags.
 type options struct {
-	quick, big, pages, generators bool
-	rounds                        int
-	duration                      time.Duration
-	entries                       int64
-	store                         string
-	out, results                  string
+	quick, big, pages, generators, stops bool
+	rounds                               int
+	duration                             time.Duration
+	entries                              int64
+	store                                string
+	out, results                         string
 }
 
 func main() {
@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.quick, "quick", false, "under a minute; the last line of the output is JSON")
 	flags.BoolVar(&o.big, "big", false, "memory, throughput and queries with many entries")
 	flags.BoolVar(&o.pages, "pages", false, "the console's pages with many decisions and many pending approvals; -entries says how many")
+	flags.BoolVar(&o.stops, "stops", false, "kill switches thrown under load on three nodes over PostgreSQL")
 	flags.BoolVar(&o.generators, "generators", false, "compare the load generator with wrk")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each peer is measured")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long each time")
@@ -63,6 +64,8 @@ func run(ctx context.Context, args []string) error {
 		return b.runBig(ctx)
 	case o.pages:
 		return b.runPages(ctx)
+	case o.stops:
+		return b.runStops(ctx)
 	case o.generators:
 		return b.runGenerators(ctx)
 	}

@@ -23,6 +23,7 @@ type peer struct {
 	admin     string   // the administrator's token, of Writ
 	key       string   // the agent's, of Writ
 	binary    string   // of Writ
+	dir, dsn  string   // of Writ: data directory, PostgreSQL or empty
 	work      work
 	templates []load.Template                    // one for each variant of work
 	check     func(body []byte, v variant) error // decodes an answer and compares it with what is expected

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -107,8 +108,20 @@ func (p *postgres) serve(ctx context.Context, log string) error {
 	}
 	cmd := exec.Command(filepath.Join(p.bin, "postgres"), args...)
 	cmd.SysProcAttr, cmd.Dir = p.run, p.dir
-	p.server, err = startProcess(ctx, cmd, log, p.address)
-	return err
+	if p.server, err = startProcess(ctx, cmd, log, p.address); err != nil {
+		return err
+	}
+	return p.ready(ctx, host, port)
+}
+
+// ready waits until the server takes more than connections.
+func (p *postgres) ready(ctx context.Context, host, port string) error {
+	for end := time.Now().Add(startMax); ; time.Sleep(startPoll) {
+		_, err := p.command(ctx, "pg_isready", "-h", host, "-p", port, "-U", postgresUser)
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // create makes a database and returns how to reach it.

@@ -58,7 +58,7 @@ func startWrit(ctx context.Context, binary, out string, w work, o writOptions) (
 		return nil, err
 	}
 	p := &peer{name: o.name, address: address, server: server, work: w, check: checkWrit, records: true}
-	p.binary = binary
+	p.binary, p.dir, p.dsn = binary, filepath.Join(dir, "data"), o.dsn
 	key, err := p.prepareWrit(ctx, binary, governance, log)
 	p.key = key
 	if err != nil {
@@ -66,6 +66,11 @@ func startWrit(ctx context.Context, binary, out string, w work, o writOptions) (
 	}
 	p.templates, err = w.templates("/v1/decisions", key, asIs, func(v variant) string { return fmt.Sprintf(`"outcome":%q`, v.outcome) })
 	return p, err
+}
+
+// serveArgs let another node serve the same database.
+func (p *peer) serveArgs() []string {
+	return []string{"--data", p.dir + "-node", "--database", p.dsn, "--key-file", filepath.Join(p.dir, "writ.key")}
 }
 
 // prepareWrit does what an operator does once, and returns the agent's key.
