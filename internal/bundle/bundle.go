@@ -120,6 +120,9 @@ type Test struct {
 	Tool        gov.ToolName
 	Input       map[string]any // as canon.ParseObject gives it
 	Labels      []gov.Label    // the session's labels before the call
+	Taint       []string       // JSON pointers of the input's fields that the session knows from untrusted results alone
+	Near        bool           // and a finding was near where they came from
+	Findings    []string       // bands of what the scanner finds in the input
 	Want        gov.Outcome
 	WantPolicy  gov.PolicyID   // one of the policies that must have fired, or empty
 	WantReason  gov.ReasonCode // or empty

@@ -36,7 +36,7 @@ func (r *reader) tests() {
 }
 
 func (r *reader) test(v value) Test {
-	get := v.fields("a test", v.line(), "name!", "environment!", "agent!", "principal", "assurance", "groups", "tool!", "input!", "labels",
+	get := v.fields("a test", v.line(), "name!", "environment!", "agent!", "principal", "assurance", "groups", "tool!", "input!", "labels", "taint", "near_finding", "findings",
 		"want!", "policy", "reason")
 	t := Test{
 		File: v.file, Line: v.line(), Name: get("name").text("name"),
@@ -44,8 +44,16 @@ func (r *reader) test(v value) Test {
 		Agent:       gov.AgentID(get("agent").text("agent")), Tool: gov.ToolName(get("tool").text("tool")),
 		Assurance: oneOf(get("assurance"), "assurance", []gov.Assurance{gov.AssuranceVerified, gov.AssuranceBound, gov.AssuranceAsserted}),
 		Groups:    listOf(get("groups"), "groups", groupIDs(r.b)), Input: get("input").object("input"), Labels: get("labels").labels(),
+		Near: get("near_finding").flag("near_finding"), Findings: listOf(get("findings"), "findings", []string{"low", "medium", "high"}),
 		Want:       oneOf(get("want"), "want", []gov.Outcome{gov.OutcomeAllow, gov.OutcomeDeny, gov.OutcomeRequireApproval}),
 		WantPolicy: gov.PolicyID(get("policy").text("policy")), WantReason: oneOf(get("reason"), "reason", reasonCodes()),
+	}
+	for _, path := range get("taint").items("taint") {
+		if text := path.text("a path of taint"); strings.HasPrefix(text, "/") {
+			t.Taint = append(t.Taint, text)
+		} else {
+			path.wrong("write a JSON pointer into the input: /to/0", "the tainted field is %q", text)
+		}
 	}
 	if t.Assurance == "" {
 		t.Assurance = gov.AssuranceBound

@@ -14,15 +14,18 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 )
 
 // State is the control state that a call is judged under.
 type State struct {
 	Environment     gov.Environment
-	Engine          *Engine      // nil: no bundle is active
-	Switches        []gov.Switch // that are engaged
-	Labels          []gov.Label  // of the session so far, sorted
+	Engine          *Engine         // nil: no bundle is active
+	Switches        []gov.Switch    // that are engaged
+	Labels          []gov.Label     // of the session so far, sorted
+	Taint           []canon.Taint   // what of the input the session knows from untrusted results alone
+	Findings        []canon.Finding // of the scanner, in the input
 	CredentialValid bool
 	CredentialAgent gov.AgentID // that the credential is bound to
 	Exhausted       []string    // ids of limits that are used up, sorted
@@ -517,6 +520,16 @@ func (j *judgement) context(r *reads) types.Record {
 	if reads("session") {
 		m["session"] = types.NewRecord(types.RecordMap{"labels": strs(j.state.Labels)})
 	}
+	if reads("taint") {
+		m["taint"] = taintRecord(j.state.Taint)
+	}
+	if reads("findings") {
+		bands := make([]string, len(j.state.Findings))
+		for i, f := range j.state.Findings {
+			bands[i] = f.Band
+		}
+		m["findings"] = strs(bands)
+	}
 	if reads("assurance") {
 		m["assurance"] = types.String(j.call.Assurance)
 	}
@@ -529,6 +542,15 @@ func (j *judgement) context(r *reads) types.Record {
 		m["unrepresentable"] = strs(c.left)
 	}
 	return types.NewRecord(m)
+}
+
+// taintRecord is what policies read as context.taint.
+func taintRecord(taint []canon.Taint) types.Record {
+	fields, kinds, near := make([]string, len(taint)), make([]string, len(taint)), false
+	for i, t := range taint {
+		fields[i], kinds[i], near = t.Path, t.Kind, near || t.Near
+	}
+	return types.NewRecord(types.RecordMap{"fields": strs(fields), "kinds": strs(kinds), "near_finding": types.Boolean(near)})
 }
 
 func strs[T ~string](list []T) types.Set {

@@ -52,7 +52,7 @@ func schemaText(b *bundle.Bundle, shapes map[gov.ToolName]shape) string {
 		}
 		out.WriteString("] appliesTo {\n  principal: [User, Service, Organization],\n  resource: [Server],\n  context: {\n    \"agent\": Agent,\n    \"input\": ")
 		shapes[t.Name].cedar(&out)
-		out.WriteString(",\n    \"session\": {\"labels\": Set<String>},\n    \"assurance\": String,\n    \"time\": datetime,\n    \"unrepresentable\": Set<String>\n  }\n};\n")
+		out.WriteString(",\n    \"session\": {\"labels\": Set<String>},\n    \"taint\": {\"fields\": Set<String>, \"kinds\": Set<String>, \"near_finding\": Bool},\n    \"findings\": Set<String>,\n    \"assurance\": String,\n    \"time\": datetime,\n    \"unrepresentable\": Set<String>\n  }\n};\n")
 	}
 	return out.String()
 }

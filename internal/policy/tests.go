@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 )
 
@@ -34,8 +35,16 @@ func (e *Engine) RunTests() []TestResult {
 func (e *Engine) runTest(t bundle.Test) TestResult {
 	labels := slices.Clone(t.Labels)
 	slices.Sort(labels)
+	var taint []canon.Taint
+	for _, path := range t.Taint {
+		taint = append(taint, canon.Taint{Kind: "test", Path: path, Near: t.Near})
+	}
+	var findings []canon.Finding
+	for _, band := range t.Findings {
+		findings = append(findings, canon.Finding{Band: band})
+	}
 	v := Evaluate(State{
-		Environment: t.Environment, Engine: e, Labels: labels, CredentialValid: true, CredentialAgent: t.Agent, Time: testTime(),
+		Environment: t.Environment, Engine: e, Labels: labels, Taint: taint, Findings: findings, CredentialValid: true, CredentialAgent: t.Agent, Time: testTime(),
 	}, gov.Call{Agent: t.Agent, Principal: t.Principal, Assurance: t.Assurance, Groups: t.Groups, Tool: t.Tool, Input: t.Input})
 	got := v.Outcome
 	if v.Would != "" {

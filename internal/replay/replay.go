@@ -118,7 +118,7 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
 			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
 		},
-		Credential: d.Credential, Labels: t.labels, At: at, Principal: gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}, Spent: t.spent,
+		Credential: d.Credential, Labels: t.labels, Taint: d.Taint, Findings: d.Findings, At: at, Principal: gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}, Spent: t.spent,
 	}
 	if t.asked != nil {
 		q.Consent = t.asked.Consent(at)

@@ -169,13 +169,15 @@ type Question struct {
 	At         time.Time       // of the judgement, UTC
 	Consent    *policy.Consent // that people gave to this very call, if they were asked
 	Principal  gov.Principal   // of Call as records name it: a user by the opaque reference
+	Taint      []canon.Taint   // what of the input the session knows from untrusted results alone
+	Findings   []canon.Finding // of the scanner, in the input
 	Spent      []gov.EntryID   // standing consents that were used as often as they allow
 }
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
 	s := policy.State{
-		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
+		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Taint: q.Taint, Findings: q.Findings, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
 	}
 	if q.Principal.ID != "" {
 		s.PrincipalRef = q.Principal.String()
