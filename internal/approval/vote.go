@@ -164,8 +164,7 @@ func (s *Service) record(ctx context.Context, person identity.Caller, env *live.
 	if err != nil {
 		return r, err
 	}
-	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
-	receipt, err := s.append(ctx, env, canon.KindApprovalVote, actor, body, payload, func(record *ledger.Record) {
+	receipt, err := s.append(ctx, env, canon.KindApprovalVote, person.Actor(s.Key), body, payload, func(record *ledger.Record) {
 		record.Docs, record.Epoch = append(decided(env, r, s.Now()), r.Doc()), epoch // no switch was engaged since that freezes it
 	})
 	if err != nil {

@@ -24,9 +24,17 @@ const version = 1
 
 // Actor is who caused an entry: an agent by its id, an administrator by credential, a person by reference, a program of CI by issuer and subject, or Writ itself.
 type Actor struct {
-	Type string `json:"type"` // agent, admin, person, system
-	ID   string `json:"id"`
+	_       [0]func() // not to be compared with ==: one person in two sessions is one person; see Is
+	Type    string    `json:"type"` // agent, admin, person, workload, system
+	ID      string    `json:"id"`
+	Session string    `json:"session,omitempty"` // of a person: which sign-in they acted under (signed_in in the organization's ledger)
 }
+
+// Is says whether two actors are the same, whichever sessions they acted in.
+func (a Actor) Is(b Actor) bool { return a.Type == b.Type && a.ID == b.ID }
+
+// Who is the actor without the session.
+func (a Actor) Who() Actor { return Actor{Type: a.Type, ID: a.ID} }
 
 // The types of actor.
 const (
@@ -74,6 +82,10 @@ func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body 
 	tail = appendString(tail, actor.Type)
 	tail = append(tail, `,"id":`...)
 	tail = appendString(tail, actor.ID)
+	if actor.Session != "" {
+		tail = append(tail, `,"session":`...)
+		tail = appendString(tail, actor.Session)
+	}
 	tail = append(tail, `},"body":`...)
 	tail = append(tail, encoded...)
 	tail = append(tail, '}')

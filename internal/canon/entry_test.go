@@ -63,9 +63,9 @@ func bodies() map[canon.Kind]any {
 		canon.KindSignedIn: canon.SignedIn{
 			Session: "s1", Person: "p_x", How: "oidc", Issuer: "https://idp.example.com", AuthTime: "2026-11-23T14:00:00.000000Z",
 			Methods: []string{"pwd", "otp"}, Level: "2", Groups: []gov.GroupID{"finance"}, Roles: []gov.Role{gov.RoleAuditor},
-			ExpiresAt: "2026-11-24T02:00:00.000000Z", Network: "net_x", Commitments: commitments,
+			ExpiresAt: "2026-11-24T02:00:00.000000Z", Network: "net_x", Passkey: "AAEC", AllowedBy: "s0", Replaces: "s2", Ends: []string{"s3"}, Commitments: commitments,
 		},
-		canon.KindSessionEnded: canon.SessionEnded{Session: "s1", Person: "p_x", How: "signed_out"},
+		canon.KindSessionEnded: canon.SessionEnded{Session: "s1", Person: "p_x", How: "signed_out", Ends: []string{"s3"}},
 		canon.KindNotification: canon.Notification{
 			Entry: "dec_x", Event: gov.EventApprovalRequested, Channel: "finance-chat", Type: gov.ChannelSlack, Status: gov.DeliveryFailed,
 			Attempt: 2, Code: 503, Refused: 1, Cause: gov.UnsentRefused,
@@ -301,5 +301,32 @@ func TestFramesComeApartAsTheyWerePutTogether(t *testing.T) {
 	}
 	if _, _, err := canon.SplitFramedPayload(payloads[:6]); err == nil {
 		t.Error("a cut payload is taken")
+	}
+}
+
+// TestAnActsSessionIsInItsEntry: and one without a session has the bytes that it always had.
+func TestAnActsSessionIsInItsEntry(t *testing.T) {
+	t.Parallel()
+	tom := canon.Actor{Type: canon.ActorPerson, ID: "p_tom"}
+	for session, want := range map[string]string{
+		"":   `"actor":{"type":"person","id":"p_tom"},"body":`,
+		"s1": `"actor":{"type":"person","id":"p_tom","session":"s1"},"body":`,
+	} {
+		by := tom
+		by.Session = session
+		d, err := canon.NewDraft("prod", canon.KindHeartbeat, canon.Nonce{}, by, canon.Heartbeat{Node: "n1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := canon.NewPlacer().Append(nil, d, 1, time.Date(2026, 11, 23, 14, 3, 0, 0, time.UTC))
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("%s has no %s", raw, want)
+		}
+		if e, err := canon.Decode(raw); err != nil || e.Actor.Session != session || !e.Actor.Is(tom) || e.Actor.Who().Session != "" {
+			t.Errorf("%s comes back as %+v, %v", raw, e.Actor, err)
+		}
+	}
+	if tom.Is(canon.Actor{Type: canon.ActorPerson, ID: "p_omar"}) || tom.Is(canon.Actor{Type: canon.ActorAgent, ID: "p_tom"}) {
+		t.Error("two actors are one")
 	}
 }

@@ -573,7 +573,7 @@ type PasskeyEnrolled struct {
 type SignedIn struct {
 	Session   string        `json:"session"`
 	Person    string        `json:"person"` // opaque reference; the name is in the payload
-	How       string        `json:"how"`    // oidc, passkey, or link: a session of the same person allowed one for the command line
+	How       string        `json:"how"`    // oidc, passkey, token of an identity provider, or link: a session of the same person allowed one for the command line
 	Issuer    string        `json:"issuer"`
 	AuthTime  string        `json:"auth_time"` // TimeLayout
 	Methods   []string      `json:"amr,omitempty"`
@@ -581,16 +581,21 @@ type SignedIn struct {
 	Groups    []gov.GroupID `json:"groups,omitempty"` // as the issuer says; sorted
 	Roles     []gov.Role    `json:"roles,omitempty"`  // everywhere; sorted
 	ExpiresAt string        `json:"expires_at"`
-	Network   string        `json:"network,omitempty"` // opaque reference of the address
+	Network   string        `json:"network,omitempty"`    // opaque reference of the address
+	Passkey   string        `json:"passkey,omitempty"`    // with passkey: its credential id, as passkey_enrolled has it
+	AllowedBy string        `json:"allowed_by,omitempty"` // with link: the session that allowed it
+	Replaces  string        `json:"replaces,omitempty"`   // the session that the browser had before, which is over with this entry
+	Ends      []string      `json:"ends,omitempty"`       // with replaces, of another person: the sessions that it had allowed, which are over too; sorted
 
 	Commitments map[Group]Commitment `json:"commitments"`
 }
 
 // SessionEnded says that a session is over before its time.
 type SessionEnded struct {
-	Session string `json:"session"`
-	Person  string `json:"person"`
-	How     string `json:"how"` // signed_out, signed_out_at_issuer, replaced by a fresh sign-in, or revoked by somebody else
+	Session string   `json:"session"`
+	Person  string   `json:"person"`
+	How     string   `json:"how"`            // signed_out, signed_out_at_issuer, or revoked by somebody else; before signed_in said so itself, replaced
+	Ends    []string `json:"ends,omitempty"` // the sessions that it had allowed, which are over too; sorted
 }
 
 // Notification is one attempt to tell people of an entry through a channel of the bundle. It has no secret and no address in

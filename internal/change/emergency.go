@@ -21,7 +21,7 @@ type Emergency struct {
 
 // mine says whether a change is somebody's own: proposed by them, or put into force by them before others had reviewed it.
 func (p Proposal) mine(who canon.Actor) bool {
-	return p.Author == who || p.Emergency != nil && p.Emergency.By == who
+	return p.Author.Is(who) || p.Emergency != nil && p.Emergency.By.Is(who)
 }
 
 // Rollback puts the bundle before the active one into force again, at once, by one person who reviews changes. Somebody else
@@ -43,7 +43,7 @@ func (s *Service) Rollback(ctx context.Context, person identity.Caller, env *liv
 		ReviewBy: due.Format(canon.TimeLayout), SignIn: &signed,
 	}
 	p := Proposal{
-		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key), State: gov.ChangeReviewOwed, Reviews: []Review{},
+		Bundle: previous, Base: control.Bundle(), Description: reason, Author: person.Actor(s.Key).Who(), State: gov.ChangeReviewOwed, Reviews: []Review{},
 		Rollback: true, doc: row.Doc{Due: due},
 	}
 	return s.activate(ctx, env, person.Actor(s.Key), body, control, p, gov.EventReviewOwed, gov.EventChangeActivated)
@@ -74,7 +74,7 @@ func (s *Service) Hurry(ctx context.Context, person identity.Caller, env *live.E
 	actor := person.Actor(s.Key)
 	body := canon.BundleActivated{Bundle: p.Bundle, Previous: p.Base, How: canon.HowEmergency, Change: p.ID(), Reason: reason, SignIn: &signed}
 	events := []gov.Event{gov.EventChangeActivated}
-	body.State = gov.Hurried(p.Author.Type == canon.ActorPerson && p.Author != actor)
+	body.State = gov.Hurried(p.Author.Type == canon.ActorPerson && !p.Author.Is(actor))
 	if body.State == gov.ChangeReviewOwed {
 		p.doc.Due = gov.ReviewDue(now)
 		body.ReviewBy = p.doc.Due.Format(canon.TimeLayout)
@@ -82,7 +82,7 @@ func (s *Service) Hurry(ctx context.Context, person identity.Caller, env *live.E
 	} else {
 		p.Reviews = append(p.Reviews, Review{Person: actor.ID, Review: gov.VoteApprove, At: now.Format(canon.TimeLayout)})
 	}
-	p.State, p.Emergency = body.State, &Emergency{By: actor, Reason: reason}
+	p.State, p.Emergency = body.State, &Emergency{By: actor.Who(), Reason: reason}
 	return s.activate(ctx, env, actor, body, control, p, events...)
 }
 

@@ -70,7 +70,7 @@ func (s *Service) inForce(ctx context.Context, env *live.Environment, item ledge
 		return InForce{}, err
 	}
 	row := InForce{
-		ID: item.ID, Index: item.Index, Bundle: body.Bundle, From: item.At, How: body.How, Change: body.Change, Author: item.Actor, Activator: item.Actor,
+		ID: item.ID, Index: item.Index, Bundle: body.Bundle, From: item.At, How: body.How, Change: body.Change, Author: item.Actor.Who(), Activator: item.Actor.Who(),
 		Reviews: []Review{}, Reason: body.Reason, Commit: body.Commit, Branch: body.Branch, Tests: len(engine.Bundle().Tests),
 	}
 	switch body.How {

@@ -144,13 +144,13 @@ func (s *Service) Propose(ctx context.Context, caller identity.Caller, env *live
 	case b.Digest:
 		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "this bundle is the active one"}
 	}
-	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}, Commit: from.Commit, Branch: from.Branch}
+	p := Proposal{Bundle: b.Digest, Base: base, Description: description, Author: caller.Actor(s.Key).Who(), Tests: len(b.Tests), State: gov.ChangeProposed, Reviews: []Review{}, Commit: from.Commit, Branch: from.Branch}
 	body := canon.ChangeProposed{Bundle: p.Bundle, Base: p.Base, Description: description, Tests: p.Tests, Commit: from.Commit, Branch: from.Branch}
 	if caller.Role == state.RoleProposer {
 		p.Issuer, body.Issuer = caller.Issuer, caller.Issuer
 	}
 	active := env.Control().Engine.Bundle()
-	receipt, err := s.place(ctx, env, canon.KindChangeProposed, p.Author, body, nil, func(r *ledger.Record) {
+	receipt, err := s.place(ctx, env, canon.KindChangeProposed, caller.Actor(s.Key), body, nil, func(r *ledger.Record) {
 		r.Docs = append(outbox.Owe(active, env.Ledger.Name(), active.Approvers, s.Now(), gov.EventChangeProposed), p.document())
 		r.Blobs = []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
 	})
@@ -322,7 +322,7 @@ func (s *Service) mayActivate(caller identity.Caller, env *live.Environment, p P
 	if caller.Role == state.RoleProposer {
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "a program proposes changes; people and administrators activate them"}
 	}
-	if caller.Role == state.RoleAdmin || p.Author == caller.Actor(s.Key) {
+	if caller.Role == state.RoleAdmin || p.Author.Is(caller.Actor(s.Key)) {
 		return nil
 	}
 	_, err := approver(caller, env)

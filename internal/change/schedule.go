@@ -37,9 +37,9 @@ func (s *Service) Schedule(ctx context.Context, caller identity.Caller, env *liv
 	if !at.After(now) || at.Sub(now) > scheduleMax {
 		return Proposal{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/at", Detail: "must be in the future, and within 30 days"}
 	}
-	p.Schedule = &Schedule{By: caller.Actor(s.Key), At: at.UTC().Format(canon.TimeLayout)}
+	p.Schedule = &Schedule{By: caller.Actor(s.Key).Who(), At: at.UTC().Format(canon.TimeLayout)}
 	p.State, p.doc.Due = gov.ChangeScheduled, at.UTC().Truncate(time.Microsecond)
-	return s.scheduled(ctx, env, p.Schedule.By, p, canon.ChangeScheduled{Change: id, State: p.State, At: p.Schedule.At})
+	return s.scheduled(ctx, env, caller.Actor(s.Key), p, canon.ChangeScheduled{Change: id, State: p.State, At: p.Schedule.At})
 }
 
 // Unschedule has a scheduled change wait again for somebody to activate it.

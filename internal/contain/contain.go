@@ -214,7 +214,7 @@ func (s *Service) Engage(ctx context.Context, by By, env *live.Environment, stop
 	}
 	doc := Switch{
 		Scope: body.Scope, Reason: body.Reason, State: gov.SwitchIsEngaged, At: gov.Step{Stage: gov.SwitchStopped}, AskedAt: body.AskedAt,
-		ExpiresAt: body.ExpiresAt, People: body.People, Incident: body.Incident, By: by.actor,
+		ExpiresAt: body.ExpiresAt, People: body.People, Incident: body.Incident, By: by.actor.Who(),
 	}
 	payload, err := s.said(by, &body.Commitments)
 	if err != nil {

@@ -42,11 +42,11 @@ func (c Caller) RolesIn(engine *policy.Engine) []gov.Role {
 	return slices.Compact(roles)
 }
 
-// Actor is how entries name the caller as who did something. key is that of PrincipalRef.
+// Actor is how entries name the caller as who did something, with the session of a person. key is that of PrincipalRef.
 func (c Caller) Actor(key []byte) canon.Actor {
 	switch c.Role {
 	case state.RolePerson:
-		return canon.Actor{Type: canon.ActorPerson, ID: PrincipalRef(key, c.Principal)}
+		return canon.Actor{Type: canon.ActorPerson, ID: PrincipalRef(key, c.Principal), Session: c.Session}
 	case state.RoleAgent:
 		return canon.Actor{Type: canon.ActorAgent, ID: string(c.Agent)}
 	case state.RoleProposer:

@@ -76,11 +76,11 @@ func (a *account) reviewed(e canon.Entry, r canon.ChangeReviewed, approvers []go
 	switch {
 	case !known:
 		return fmt.Sprintf("a review of %s, which is no change of this ledger", r.Change)
-	case e.Actor != canon.Actor{Type: canon.ActorPerson, ID: r.Person}:
+	case !e.Actor.Is(canon.Actor{Type: canon.ActorPerson, ID: r.Person}):
 		return fmt.Sprintf("a review by %s, recorded by %s %s", r.Person, e.Actor.Type, e.Actor.ID)
-	case e.Actor == c.author:
+	case e.Actor.Is(c.author):
 		return fmt.Sprintf("%s was reviewed by its own author", r.Change)
-	case e.Actor == c.hurried:
+	case e.Actor.Is(c.hurried):
 		return fmt.Sprintf("%s was reviewed by who put it into force", r.Change)
 	case !allOf(r.Groups, approvers):
 		return fmt.Sprintf("%s was reviewed as one of %v, and changes were reviewed by %v", r.Change, r.Groups, approvers)
@@ -174,7 +174,7 @@ func (a *account) activatedEarly(e canon.Entry, b canon.BundleActivated, approve
 	if c.state != gov.ChangeProposed {
 		return fmt.Sprintf("bundle %s came into force in an emergency by %s, which was %s already", b.Bundle, b.Change, c.state)
 	}
-	c.hurried, c.state = e.Actor, gov.Hurried(c.author.Type == canon.ActorPerson && c.author != e.Actor)
+	c.hurried, c.state = e.Actor, gov.Hurried(c.author.Type == canon.ActorPerson && !c.author.Is(e.Actor))
 	a.changes[b.Change] = c
 	switch {
 	case e.Actor.Type != canon.ActorPerson || b.SignIn == nil || !allOf(b.SignIn.Groups, approvers):

@@ -90,7 +90,7 @@ func (s *standing) take(e canon.Entry, raw ledger.Raw, c *state.Control) (what s
 
 // requested says why a request is not one that the gate in force could have been asked for.
 func requested(e canon.Entry, body canon.DelegationRequested, c *state.Control) string {
-	if e.Actor != (canon.Actor{Type: canon.ActorPerson, ID: body.Person}) {
+	if !e.Actor.Is(canon.Actor{Type: canon.ActorPerson, ID: body.Person}) {
 		return fmt.Sprintf("a request by %s, recorded by %s %s", body.Person, e.Actor.Type, e.Actor.ID)
 	}
 	gate, ok := policy.GatePolicy{}, false
@@ -121,7 +121,7 @@ func (s *standing) vote(e canon.Entry, v canon.DelegationVote) (what string, err
 	asked, known := s.asked[v.Delegation]
 	_, twice := asked.votes.Has(v.Person)
 	switch {
-	case e.Actor != canon.Actor{Type: canon.ActorPerson, ID: v.Person}:
+	case !e.Actor.Is(canon.Actor{Type: canon.ActorPerson, ID: v.Person}):
 		return fmt.Sprintf("a vote by %s, recorded by %s %s", v.Person, e.Actor.Type, e.Actor.ID), nil
 	case known && !allOf(v.Groups, asked.votes.Asked.Groups):
 		return fmt.Sprintf("%s was voted on as one of %v, and %v were asked", v.Delegation, v.Groups, asked.votes.Asked.Groups), nil

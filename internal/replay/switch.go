@@ -81,7 +81,7 @@ func (s switches) moved(e canon.Entry, c *state.Control, id gov.EntryID, to gov.
 
 // actedBy says why an entry that names a person is not by them.
 func actedBy(e canon.Entry, person string) string {
-	if person != "" && e.Actor != (canon.Actor{Type: canon.ActorPerson, ID: person}) {
+	if person != "" && !e.Actor.Is(canon.Actor{Type: canon.ActorPerson, ID: person}) {
 		return fmt.Sprintf("an act of %s, recorded by %s %s", person, e.Actor.Type, e.Actor.ID)
 	}
 	return ""
