@@ -138,7 +138,8 @@ type sessionWire struct {
 	ID        string     `json:"id"`
 	Person    string     `json:"person"`
 	Principal string     `json:"principal"`
-	How       string     `json:"how"` // oidc, passkey, or link: for the command line
+	How       string     `json:"how"`                  // oidc, passkey, token of the identity provider, or link: for the command line
+	AllowedBy string     `json:"allowed_by,omitempty"` // with link: the browser's session that allowed it
 	Issuer    string     `json:"issuer"`
 	Roles     []gov.Role `json:"roles"` // everywhere
 	StartedAt string     `json:"started_at"`
@@ -158,7 +159,7 @@ func (s *Server) listSessions(ctx context.Context, r *request) (any, error) {
 	out := sessionList{Sessions: []sessionWire{}}
 	for _, x := range found {
 		out.Sessions = append(out.Sessions, sessionWire{
-			ID: x.ID(), Person: x.Person, Principal: x.Principal.String(), How: x.How, Issuer: x.Issuer, Roles: append([]gov.Role{}, x.Roles...),
+			ID: x.ID(), Person: x.Person, Principal: x.Principal.String(), How: x.How, AllowedBy: x.AllowedBy, Issuer: x.Issuer, Roles: append([]gov.Role{}, x.Roles...),
 			StartedAt: x.StartedAt.Format(canon.TimeLayout), ExpiresAt: x.ExpiresAt.Format(canon.TimeLayout),
 		})
 	}

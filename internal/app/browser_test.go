@@ -142,6 +142,35 @@ func (b *browser) token() string {
 	return token
 }
 
+// session is the id of the session, which its token names.
+func (b *browser) session() string {
+	b.t.Helper()
+	parts := strings.Split(b.token(), "_")
+	if len(parts) != 4 {
+		b.t.Fatalf("nobody is signed in: %q", b.token())
+	}
+	return parts[2]
+}
+
+// bearer is the token of a session for the command line that the person in the browser allows.
+func (b *browser) bearer() string {
+	b.t.Helper()
+	l := newLink(b.t)
+	b.submit("/console/sign-in/device", l.form).want(b.t, http.StatusOK, "The command line may act for you")
+	return l.token
+}
+
+// wantDead wants the token of a session that is over for both doors, however fresh its cookie.
+func (n *node) wantDead(why, token string) {
+	n.t.Helper()
+	b := n.browser()
+	b.setCookie("writ", n.CookieFor(token), "/")
+	b.wantOut(why)
+	if e := n.get("/v1/me", token); e.status != http.StatusUnauthorized {
+		n.t.Errorf("%s: the token is good: %s", why, e.body)
+	}
+}
+
 var hiddenID = regexp.MustCompile(`name="id" value="([^"]+)"`)
 
 // login fills in the provider's form, which the browser is on.

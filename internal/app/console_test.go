@@ -171,7 +171,7 @@ func TestAFormOfAnotherSiteCountsNothing(t *testing.T) {
 	change := wantState(t, n.propose(o.signIn("ana", nil), "Plainer words", acmeWith(t, refundsFile, oldReason, newReason)), "proposed")["id"].(string)
 	shown := n.get("/v1/changes/"+change, n.admin).decode(t)["shown"].(string)
 	b := n.browser().signIn(o, "root")
-	me := n.get("/v1/me", b.token()).decode(t)
+	me := n.get("/v1/me", b.bearer()).decode(t)
 	size := func() int {
 		return total(n, "org") + total(n, "prod")
 	}
@@ -194,7 +194,7 @@ func TestAFormOfAnotherSiteCountsNothing(t *testing.T) {
 			"/console/people/invite":                               {"person": {"user:mallory"}, "roles": {"admin"}},
 			"/console/people/" + me["person"].(string) + "/remove": {"reason": {"x"}},
 			"/console/credentials/issue":                           {"environment": {"prod"}, "agent": {"support-bot"}, "principal": {"runs_as"}},
-			"/console/sessions/" + me["session"].(string) + "/end": {},
+			"/console/sessions/" + b.session() + "/end":            {},
 			"/console/sign-out":                                    {},
 			"/console/sign-in/device":                              newLink(t).form,
 			"/console/enrol":                                       {},
@@ -244,7 +244,7 @@ func TestOnlyASessionOpensThePages(t *testing.T) {
 		"another token": tampered(parts[0]) + "." + parts[1] + "." + parts[2], "nothing": "", "dots": "..", "script": "<script>", "much": strings.Repeat("a.", 4000),
 		"sealed, and no session": n.CookieFor(key), "sealed, and the administrator": n.CookieFor(n.admin), "sealed, and of the provider": strings.Replace(n.CookieFor(token), ".", "_", 2),
 	}
-	_, guessed, _, err := identity.NewSecretFor(rand.Reader, state.RolePerson, gov.CredentialID(n.get("/v1/me", parts[0]).decode(t)["session"].(string)))
+	_, guessed, _, err := identity.NewSecretFor(rand.Reader, state.RolePerson, gov.CredentialID(good.session()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -547,10 +547,11 @@ func TestAStaleSignInStaysStale(t *testing.T) {
 	ahead := o.signIn("yuki", map[string]any{"auth_time": time.Now().Add(time.Hour).Unix()})
 	wantProblem(t, n.vote(id, ahead, "approve"), 403, "sign_in_stale")
 	b := n.browser().signIn(o, "yuki")
+	token := b.bearer()
 	o.clock.Add(int64(16 * time.Minute))
-	wantProblem(t, n.vote(id, b.token(), "approve"), 403, "sign_in_stale")
+	wantProblem(t, n.vote(id, token, "approve"), 403, "sign_in_stale")
 	o.clock.Add(-int64(10 * time.Minute))
-	wantProblem(t, n.vote(id, b.token(), "approve"), 403, "sign_in_stale")
+	wantProblem(t, n.vote(id, token, "approve"), 403, "sign_in_stale")
 	if votes := entries(n, n.admin, "prod", "approval_vote"); len(votes) != 0 {
 		t.Errorf("votes: %v", votes)
 	}

@@ -378,7 +378,7 @@ func TestAnEnrolmentIsOfWhoBeganIt(t *testing.T) {
 	before := tom.token()
 	tom.enrol(newDevice(t), n.invite("vera", "")).want(t, http.StatusOK)
 	tom.wantIn("vera")
-	wantProblem(t, n.get("/v1/me", before), 401, "unauthenticated")
+	n.wantDead("replaced", before)
 }
 
 func TestARemovedPersonIsOut(t *testing.T) {
@@ -395,7 +395,8 @@ func TestARemovedPersonIsOut(t *testing.T) {
 	if e := n.get("/v1/decisions?environment=prod", bearer); e.status != http.StatusOK {
 		t.Fatalf("before: %s", e.body)
 	}
-	ref := n.get("/v1/me", oidc.token()).decode(t)["person"].(string)
+	linked := oidc.bearer()
+	ref := n.get("/v1/me", linked).decode(t)["person"].(string)
 	if e := n.send(http.MethodDelete, "/v1/people/"+ref, n.admin, jsonType, []byte(`{"reason":"left the company"}`)); e.status != http.StatusOK || e.decode(t)["state"] != "removed" {
 		t.Fatalf("remove: %s", e.body)
 	}
@@ -403,8 +404,9 @@ func TestARemovedPersonIsOut(t *testing.T) {
 		t.Helper()
 		key.wantOut("removed")
 		oidc.wantOut("removed")
-		wantProblem(t, n.get("/v1/me", oidc.token()), 401, "unauthenticated")
-		wantProblem(t, n.get("/v1/me", key.token()), 401, "unauthenticated")
+		for _, token := range []string{oidc.token(), key.token(), linked} {
+			n.wantDead("removed", token)
+		}
 	}
 	out()
 	wantProblem(t, n.get("/v1/decisions?environment=prod", bearer), 403, "forbidden")
@@ -423,7 +425,8 @@ func TestARemovedPersonIsOut(t *testing.T) {
 	n.browser().enrol(newDevice(t), back).want(t, http.StatusOK)
 	out()
 	n.browser().passkey(d).want(t, http.StatusUnauthorized)
-	if e := n.get("/v1/decisions?environment=prod", bearer); e.status != http.StatusOK {
+	wantProblem(t, n.get("/v1/decisions?environment=prod", bearer), 401, "unauthenticated") // a token of before
+	if e := n.get("/v1/decisions?environment=prod", o.signIn("yuki", map[string]any{"acr": "3"})); e.status != http.StatusOK {
 		t.Errorf("invited again: %s", e.body)
 	}
 }

@@ -198,7 +198,7 @@ func (s *Server) signedIn(v *visit) error {
 	if !ok {
 		return nil
 	}
-	caller, err := s.Identity.Authenticate(v.Context(), token)
+	caller, err := s.People.Visitor(v.Context(), token)
 	if err != nil {
 		if gov.CodeOf(err) == gov.CodeUnauthenticated {
 			return nil

@@ -47,11 +47,11 @@ type Caller struct {
 	Session     string          // of a person who signed in here
 }
 
-// Sessions looks up who a session's token belongs to, and refuses people who were removed. internal/people implements it.
-// Errors are *gov.Error.
+// Sessions looks up who a session's token belongs to, and keeps the session of an identity provider's token, unless it is over or
+// the person was removed. internal/people implements it. Errors are *gov.Error.
 type Sessions interface {
 	Session(ctx context.Context, key Key) (Caller, error)
-	Admit(ctx context.Context, person gov.Principal) error
+	Token(ctx context.Context, person Caller, key Key) (Caller, error)
 }
 
 // Service authenticates and resolves. Its fields are set once, before use; it is safe for concurrent use.

@@ -245,7 +245,7 @@ func (s *Service) byToken(ctx context.Context, raw string) (Caller, error) {
 	case UsePeople:
 		caller, err := personOf(c, issuer)
 		if err == nil && s.Sessions != nil {
-			err = s.Sessions.Admit(ctx, caller.Principal)
+			caller, err = s.Sessions.Token(ctx, caller, keyOf(raw))
 		}
 		if err != nil {
 			return Caller{}, err

@@ -101,6 +101,13 @@ func ParseToken(token string) (Key, error) {
 	return Key{ID: gov.CredentialID(rest[:idChars]), Role: role, Hash: hash}, nil
 }
 
+// keyOf is the session's key of a signed token: the same token is the same session. It is of what is signed, since who holds a token
+// may write its signature in another way.
+func keyOf(token string) Key {
+	hash := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
+	return Key{ID: gov.CredentialID(appendBase32(nil, hash[:idBytes])), Role: state.RolePerson, Hash: hash}
+}
+
 func prefixOf(role state.Role) (string, error) {
 	switch role {
 	case state.RoleAgent:

@@ -99,19 +99,26 @@ func (s *Service) FinishEnrol(ctx context.Context, sealed string, answer []byte,
 	if err != nil {
 		return SignedIn{}, refuseKey("the new passkey does not check out; try again, on the address "+s.URL, errors.Join(err, details(err)))
 	}
-	if err := s.enrol(ctx, p, *key); err != nil || c.Invitation == "" {
+	actor := caller.Actor(s.Key)
+	if c.Invitation != "" {
+		actor = canon.Actor{Type: canon.ActorPerson, ID: p.Ref()}
+	}
+	if err := s.enrol(ctx, actor, p, *key); err != nil || c.Invitation == "" {
 		return SignedIn{}, err
 	}
-	return s.open(ctx, s.caller(p), p.Profile, howPasskey, network, caller.Session, nil)
+	return s.open(ctx, opening{caller: s.caller(p), how: howPasskey, network: network, replaces: caller.Session, passkey: encodeKeyID(*key)})
 }
 
-func (s *Service) enrol(ctx context.Context, p Person, key webauthn.Credential) error {
+// encodeKeyID is how entries name a passkey.
+func encodeKeyID(key webauthn.Credential) string { return base64.RawURLEncoding.EncodeToString(key.ID) }
+
+func (s *Service) enrol(ctx context.Context, actor canon.Actor, p Person, key webauthn.Credential) error {
 	p.Passkeys, p.State, p.Invite, p.InvitedTo = append(p.Passkeys, key), gov.PersonActive, "", ""
 	body := canon.PasskeyEnrolled{
-		Person: p.Ref(), Passkey: base64.RawURLEncoding.EncodeToString(key.ID), PublicKey: base64.RawURLEncoding.EncodeToString(key.PublicKey),
+		Person: p.Ref(), Passkey: encodeKeyID(key), PublicKey: base64.RawURLEncoding.EncodeToString(key.PublicKey),
 		RelyingParty: s.web.Config.RPID, Attestation: key.AttestationFormat, AAGUID: hex.EncodeToString(key.Authenticator.AAGUID),
 	}
-	return s.record(ctx, canon.KindPasskeyEnrolled, canon.Actor{Type: canon.ActorPerson, ID: p.Ref()}, body, nil, p.document())
+	return s.record(ctx, canon.KindPasskeyEnrolled, actor, body, nil, p.document())
 }
 
 // levelPhishingResistant is the acr of a passkey (OpenID Connect EAP ACR Values 1.0).
@@ -169,8 +176,10 @@ func (s *Service) FinishPasskey(ctx context.Context, sealed string, answer []byt
 			}
 		}
 	}
-	sessionKey := identity.Key{ID: gov.CredentialID(c.ID), Role: state.RolePerson, Hash: hash}
-	session, err := s.signIn(ctx, s.caller(p), p.Profile, howPasskey, sessionKey, network, replaces, counted)
+	session, err := s.signIn(ctx, opening{
+		caller: s.caller(p), how: howPasskey, key: identity.Key{ID: gov.CredentialID(c.ID), Role: state.RolePerson, Hash: hash}, network: network,
+		replaces: replaces, passkey: encodeKeyID(*key), change: counted,
+	})
 	return SignedIn{Session: session, Token: token}, err
 }
 

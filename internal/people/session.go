@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -49,7 +50,11 @@ const (
 	howOIDC    = "oidc"
 	howPasskey = "passkey"
 	howLink    = "link"
+	howToken   = "token" // of the identity provider, presented with each request
 )
+
+// linksMax is how many sessions for the command line one browser's may have allowed at a time.
+const linksMax = 20
 
 // Session is a sign-in that is, or was, good for a while.
 type Session struct {
@@ -65,8 +70,10 @@ type Session struct {
 	Roles     []gov.Role    `json:"roles,omitempty"`
 	StartedAt time.Time     `json:"started_at"`
 	ExpiresAt time.Time     `json:"expires_at"`
-	Removals  int           `json:"removals,omitempty"` // of the person, by then
-	Ended     string        `json:"ended,omitempty"`    // how
+	Removals  int           `json:"removals,omitempty"`   // of the person, by then
+	AllowedBy string        `json:"allowed_by,omitempty"` // with link: the session that allowed it
+	Line      string        `json:"line,omitempty"`       // first of the sessions of one browser that followed each other; empty: this one
+	Ended     string        `json:"ended,omitempty"`      // how
 
 	doc row.Doc
 }
@@ -77,6 +84,14 @@ func (s Session) ID() string { return s.doc.ID }
 // Live says whether the session is good at a time, but for its person's removal.
 func (s Session) Live(at time.Time) bool { return s.Ended == "" && at.Before(s.ExpiresAt) }
 
+// line is the first of the sessions that followed each other in one browser. What one of them allowed belongs to all.
+func (s Session) line() string {
+	if s.Line == "" {
+		return s.ID()
+	}
+	return s.Line
+}
+
 func (s Session) document() row.Doc {
 	d := s.doc
 	d.State, d.Data = sessionLive, encode(s)
@@ -86,11 +101,23 @@ func (s Session) document() row.Doc {
 	return d
 }
 
-// signIn opens a session for a person who was just authenticated, in one commit with what is known of them now. id and hash are
-// those of the session's token; replaces, if not empty, ends with it.
-func (s *Service) signIn(ctx context.Context, caller identity.Caller, profile identity.Profile, how string, key identity.Key, network, replaces string, change func(*Person)) (Session, error) {
-	ref := identity.PrincipalRef(s.Key, caller.Principal)
-	p, err := s.person(ctx, ref)
+// opening is a session that is to begin.
+type opening struct {
+	caller   identity.Caller
+	profile  identity.Profile // with howOIDC
+	how      string
+	key      identity.Key // of its token
+	network  string
+	replaces string        // the session that the browser had: it is over in the same commit
+	passkey  string        // with howPasskey: its credential id, base64url
+	by       Session       // with howLink: the session that allowed it
+	change   func(*Person) // besides
+}
+
+// signIn opens a session for a person who was just authenticated, in one commit with what is known of them now, and with the end of
+// the session before.
+func (s *Service) signIn(ctx context.Context, o opening) (Session, error) {
+	p, err := s.person(ctx, identity.PrincipalRef(s.Key, o.caller.Principal))
 	if err != nil {
 		return Session{}, err
 	}
@@ -98,70 +125,199 @@ func (s *Service) signIn(ctx context.Context, caller identity.Caller, profile id
 		return Session{}, refuseRemoved()
 	}
 	now := s.Now().UTC()
-	p.Principal, p.State, p.SeenAt = caller.Principal, gov.PersonActive, now.Format(canon.TimeLayout)
-	if how == howOIDC {
-		p.Profile, p.Groups = profile, caller.Groups
-	}
-	if change != nil {
-		change(&p)
-	}
-	roles := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(caller.Roles), p.Roles...))))
-	session := Session{
-		Person: ref, Principal: caller.Principal, Hash: hex.EncodeToString(key.Hash[:]), How: how, Issuer: caller.Issuer, AuthTime: caller.AuthTime.UTC(),
-		Methods: caller.Methods, Level: caller.Level, Groups: caller.Groups, Roles: roles, StartedAt: now, ExpiresAt: now.Add(SessionFor), Removals: p.Removals,
-		doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(key.ID)}},
-	}
-	body := canon.SignedIn{
-		Session: session.ID(), Person: ref, How: how, Issuer: session.Issuer, AuthTime: session.AuthTime.Format(canon.TimeLayout), Methods: session.Methods,
-		Level: session.Level, Groups: session.Groups, Roles: roles, ExpiresAt: session.ExpiresAt.Format(canon.TimeLayout), Network: network,
-		Commitments: map[canon.Group]canon.Commitment{},
-	}
-	payload, err := s.sealName(body.Commitments, caller.Principal, p.Profile)
+	p = o.known(p, now)
+	session := o.session(p, now)
+	body := o.entry(session)
+	docs, err := s.replace(ctx, o.replaces, &session, &body)
 	if err != nil {
 		return Session{}, err
 	}
-	actor := canon.Actor{Type: canon.ActorPerson, ID: ref}
-	if err := s.record(ctx, canon.KindSignedIn, actor, body, payload, session.document(), p.document()); err != nil {
+	payload, err := s.sealName(body.Commitments, o.caller.Principal, p.Profile)
+	if err != nil {
 		return Session{}, err
 	}
-	if replaces != "" {
-		err = s.end(ctx, actor, replaces, "replaced")
+	if o.how == howLink {
+		docs = append(docs, o.by.document()) // which nobody ended meanwhile
+	}
+	actor := canon.Actor{Type: canon.ActorPerson, ID: p.Ref()}
+	return session, s.record(ctx, canon.KindSignedIn, actor, body, payload, append(docs, session.document(), p.document())...)
+}
+
+// known is the person as known after a sign-in.
+func (o opening) known(p Person, now time.Time) Person {
+	p.Principal, p.State, p.SeenAt = o.caller.Principal, gov.PersonActive, now.Format(canon.TimeLayout)
+	if o.how == howOIDC {
+		p.Profile = o.profile
+	}
+	if o.how == howOIDC || o.how == howToken {
+		p.Groups = o.caller.Groups
+	}
+	if o.change != nil {
+		o.change(&p)
+	}
+	return p
+}
+
+// session is the document of the session.
+func (o opening) session(p Person, now time.Time) Session {
+	roles := o.caller.Roles
+	if o.how != howToken { // whose standing is what its issuer says
+		roles = slices.Compact(slices.Sorted(slices.Values(slices.Concat(roles, p.Roles))))
+	}
+	out := Session{
+		Person: p.Ref(), Principal: o.caller.Principal, Hash: hex.EncodeToString(o.key.Hash[:]), How: o.how, Issuer: o.caller.Issuer,
+		AuthTime: o.caller.AuthTime.UTC(), Methods: o.caller.Methods, Level: o.caller.Level, Groups: o.caller.Groups, Roles: roles,
+		StartedAt: now, ExpiresAt: now.Add(SessionFor), Removals: p.Removals, doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(o.key.ID)}},
+	}
+	most := o.caller.ExpiresAt // of a token
+	if o.how == howLink {
+		out.AllowedBy, out.Line, most = o.by.ID(), o.by.line(), o.by.ExpiresAt
+	}
+	if (o.how == howLink || o.how == howToken) && most.Before(out.ExpiresAt) {
+		out.ExpiresAt = most.UTC()
+	}
+	return out
+}
+
+// entry is what the ledger says of the session.
+func (o opening) entry(x Session) canon.SignedIn {
+	return canon.SignedIn{
+		Session: x.ID(), Person: x.Person, How: x.How, Issuer: x.Issuer, AuthTime: x.AuthTime.Format(canon.TimeLayout), Methods: x.Methods,
+		Level: x.Level, Groups: x.Groups, Roles: x.Roles, ExpiresAt: x.ExpiresAt.Format(canon.TimeLayout), Network: o.network,
+		Passkey: o.passkey, AllowedBy: x.AllowedBy, Commitments: map[canon.Group]canon.Commitment{},
+	}
+}
+
+// replace has a session begin in the place of another one, which is over then. Those that the other one had allowed go on with the new
+// one of the same person, and are over where somebody else signs in. It gives the documents that change.
+func (s *Service) replace(ctx context.Context, id string, session *Session, body *canon.SignedIn) ([]row.Doc, error) {
+	if id == "" {
+		return nil, nil
+	}
+	before, err := s.session(ctx, id)
+	if err != nil || before.doc.Version == 0 || !before.Live(s.Now()) {
+		return nil, err
+	}
+	body.Replaces = id
+	if before.Person == session.Person {
+		session.Line = before.line()
+		before.Ended = "replaced"
+		return []row.Doc{before.document()}, nil
+	}
+	ended, ids, err := s.over(ctx, before, "replaced")
+	body.Ends = ids
+	return ended, err
+}
+
+// over gives the documents of a session that ends, and of those that it had allowed, with their ids.
+func (s *Service) over(ctx context.Context, x Session, how string) ([]row.Doc, []string, error) {
+	x.Ended = how
+	docs := []row.Doc{x.document()}
+	linked, err := s.linked(ctx, x)
+	if err != nil {
+		return nil, nil, err
+	}
+	var ids []string
+	for _, l := range linked {
+		l.Ended = how
+		docs, ids = append(docs, l.document()), append(ids, l.ID())
+	}
+	slices.Sort(ids)
+	return docs, ids, nil
+}
+
+// linked lists the good sessions that a browser's had allowed, it or those that it followed.
+func (s *Service) linked(ctx context.Context, x Session) ([]Session, error) {
+	if x.How == howLink {
+		return nil, nil
+	}
+	found, err := s.Sessions(ctx, x.Person)
+	return slices.DeleteFunc(found, func(l Session) bool { return l.How != howLink || l.line() != x.line() }), err
+}
+
+// Session finds the caller behind a session's token that came as a bearer's. It is what identity.Service asks. A browser's session
+// counts in its cookie only, which says when it was last seen.
+func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Caller, error) {
+	session, err := s.good(ctx, key)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	if session.How != howLink {
+		return identity.Caller{}, &gov.Error{Code: gov.CodeUnauthenticated, Detail: "this is the token of a browser's session, which counts in its cookie only; for the command line: writ login"}
+	}
+	return session.caller(), nil
+}
+
+// Visitor finds the caller behind the token of a cookie, which FromCookie gave.
+func (s *Service) Visitor(ctx context.Context, token string) (identity.Caller, error) {
+	key, err := identity.ParseToken(token)
+	if err != nil || key.Role != state.RolePerson {
+		return identity.Caller{}, over()
+	}
+	session, err := s.good(ctx, key)
+	if err != nil {
+		return identity.Caller{}, err
+	}
+	return session.caller(), nil
+}
+
+func over() error {
+	return &gov.Error{Code: gov.CodeUnauthenticated, Detail: "the session is over; sign in again (writ login, or the console)"}
+}
+
+// good finds the session of a token, unless it is over.
+func (s *Service) good(ctx context.Context, key identity.Key) (Session, error) {
+	session, err := s.session(ctx, string(key.ID))
+	if err != nil {
+		return session, err
+	}
+	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key.Hash[:])), []byte(session.Hash)) == 1
+	if session.doc.Version == 0 || !same || !session.Live(s.Now()) {
+		return session, over()
+	}
+	p, err := s.person(ctx, session.Person)
+	if err == nil && !p.holds(session) {
+		err = over()
 	}
 	return session, err
 }
 
-// Session finds the caller behind a session's token. It is what identity.Service asks.
-func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Caller, error) {
-	session, err := s.session(ctx, string(key.ID))
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	over := &gov.Error{Code: gov.CodeUnauthenticated, Detail: "the session is over; sign in again (writ login, or the console)"}
-	same := subtle.ConstantTimeCompare([]byte(hex.EncodeToString(key.Hash[:])), []byte(session.Hash)) == 1
-	if session.doc.Version == 0 || !same || !session.Live(s.Now()) {
-		return identity.Caller{}, over
-	}
-	p, err := s.person(ctx, session.Person)
-	if err != nil {
-		return identity.Caller{}, err
-	}
-	if !p.holds(session) {
-		return identity.Caller{}, over
-	}
+func (s Session) caller() identity.Caller {
 	return identity.Caller{
-		Credential: gov.CredentialID(identity.PersonPrefix + session.Issuer), Role: state.RolePerson, Environment: gov.OrgLedger,
-		Principal: session.Principal, Assurance: gov.AssuranceVerified, Groups: session.Groups, ExpiresAt: session.ExpiresAt,
-		Issuer: session.Issuer, AuthTime: session.AuthTime, Methods: session.Methods, Level: session.Level, Roles: session.Roles, Session: session.ID(),
-	}, nil
+		Credential: gov.CredentialID(identity.PersonPrefix + s.Issuer), Role: state.RolePerson, Environment: gov.OrgLedger,
+		Principal: s.Principal, Assurance: gov.AssuranceVerified, Groups: s.Groups, ExpiresAt: s.ExpiresAt,
+		Issuer: s.Issuer, AuthTime: s.AuthTime, Methods: s.Methods, Level: s.Level, Roles: s.Roles, Session: s.ID(),
+	}
 }
 
-// Admit refuses whom an administrator removed, whatever an identity provider says of them. It is what identity.Service asks.
-func (s *Service) Admit(ctx context.Context, person gov.Principal) error {
-	p, err := s.person(ctx, identity.PrincipalRef(s.Key, person))
-	if err == nil && p.State == gov.PersonRemoved {
-		err = refuseRemoved()
+// tokenTriesMax is how often the first request with a token is tried again because others came with the same one.
+const tokenTriesMax = 16
+
+// Token is the caller with the session of their identity provider's token, which begins when the token is first seen and can be
+// ended like any other. It refuses whom an administrator removed, whatever the provider says of them. It is what identity.Service asks.
+func (s *Service) Token(ctx context.Context, caller identity.Caller, key identity.Key) (identity.Caller, error) {
+	for range tokenTriesMax {
+		session, err := s.session(ctx, string(key.ID))
+		if err != nil {
+			return caller, err
+		}
+		if session.doc.Version == 0 {
+			_, err := s.signIn(ctx, opening{caller: caller, how: howToken, key: key})
+			if err != nil && gov.CodeOf(err) != gov.CodeConflict {
+				return caller, err
+			}
+			continue
+		}
+		if p, err := s.person(ctx, session.Person); err != nil {
+			return caller, err
+		} else if p.State == gov.PersonRemoved {
+			return caller, refuseRemoved()
+		}
+		_, err = s.good(ctx, key)
+		caller.Session = session.ID()
+		return caller, err
 	}
-	return err
+	return caller, &gov.Error{Code: gov.CodeOverloaded, Detail: "other requests with this token kept coming first; try again"}
 }
 
 func refuseRemoved() error {
@@ -218,8 +374,7 @@ func (p Person) holds(x Session) bool { return p.State == gov.PersonActive && p.
 
 // SignOut ends the caller's own session.
 func (s *Service) SignOut(ctx context.Context, caller identity.Caller) error {
-	actor := canon.Actor{Type: canon.ActorPerson, ID: identity.PrincipalRef(s.Key, caller.Principal)}
-	return s.end(ctx, actor, caller.Session, "signed_out")
+	return s.end(ctx, caller.Actor(s.Key), caller.Session, "signed_out")
 }
 
 // Revoke ends a session for somebody else.
@@ -238,10 +393,9 @@ func (s *Service) SignedOutAt(ctx context.Context, logoutToken string) error {
 	if err != nil {
 		return err
 	}
+	found = slices.DeleteFunc(found, func(x Session) bool { return x.Issuer != issuer })
+	slices.SortStableFunc(found, func(a, b Session) int { return cmp.Compare(a.AllowedBy, b.AllowedBy) }) // what was allowed ends with what allowed it
 	for _, x := range found {
-		if x.Issuer != issuer {
-			continue
-		}
 		if err := s.end(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, x.ID(), "signed_out_at_issuer"); err != nil {
 			return err
 		}
@@ -249,7 +403,7 @@ func (s *Service) SignedOutAt(ctx context.Context, logoutToken string) error {
 	return nil
 }
 
-// end ends a session. One that is over stays as it is.
+// end ends a session, and those that it had allowed, in one commit. One that is over stays as it is.
 func (s *Service) end(ctx context.Context, actor canon.Actor, id, how string) error {
 	session, err := s.session(ctx, id)
 	if err != nil {
@@ -261,9 +415,11 @@ func (s *Service) end(ctx context.Context, actor canon.Actor, id, how string) er
 	if !session.Live(s.Now()) {
 		return nil
 	}
-	session.Ended = how
-	body := canon.SessionEnded{Session: id, Person: session.Person, How: how}
-	return s.record(ctx, canon.KindSessionEnded, actor, body, nil, session.document())
+	docs, ids, err := s.over(ctx, session, how)
+	if err != nil {
+		return err
+	}
+	return s.record(ctx, canon.KindSessionEnded, actor, canon.SessionEnded{Session: id, Person: session.Person, How: how, Ends: ids}, nil, docs...)
 }
 
 // Link is a session for the command line that a person who is signed in in a browser is asked to allow. It holds no secret: the
@@ -276,27 +432,40 @@ type Link struct {
 // MayAllow refuses who cannot allow a session for the command line: only a person who signed in in a browser, and just now, can.
 // A session that was itself allowed cannot allow another one, or one consent would last for ever.
 func (s *Service) MayAllow(ctx context.Context, caller identity.Caller) error {
-	own, err := s.session(ctx, caller.Session)
-	if err != nil {
-		return err
-	}
-	if own.doc.Version == 0 || own.How == howLink {
-		return &gov.Error{Code: gov.CodeForbidden, Detail: "only who is signed in in a browser allows a session for the command line"}
-	}
-	return caller.Fresh(s.Now())
+	_, err := s.allowing(ctx, caller)
+	return err
 }
 
-// Allow opens the session that a link asks for, with the standing of the caller's own.
+func (s *Service) allowing(ctx context.Context, caller identity.Caller) (Session, error) {
+	own, err := s.session(ctx, caller.Session)
+	if err != nil {
+		return own, err
+	}
+	if own.doc.Version == 0 || own.How != howOIDC && own.How != howPasskey {
+		return own, &gov.Error{Code: gov.CodeForbidden, Detail: "only who is signed in in a browser allows a session for the command line"}
+	}
+	return own, caller.Fresh(s.Now())
+}
+
+// Allow opens the session that a link asks for, with the standing of the caller's own, for as long as that is good: it ends with it.
 func (s *Service) Allow(ctx context.Context, caller identity.Caller, link Link, network string) (Session, error) {
 	key := identity.Key{ID: gov.CredentialID(link.ID), Role: state.RolePerson}
 	hash, err := hex.DecodeString(link.Hash)
 	if copy(key.Hash[:], hash); err != nil || len(hash) != len(key.Hash) || !identity.ValidKeyID(link.ID) {
 		return Session{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the link is cut off; copy it again, whole"}
 	}
-	if err := s.MayAllow(ctx, caller); err != nil {
+	own, err := s.allowing(ctx, caller)
+	if err != nil {
 		return Session{}, err
 	}
-	return s.signIn(ctx, caller, identity.Profile{}, howLink, key, network, "", nil)
+	linked, err := s.linked(ctx, own)
+	if err != nil {
+		return Session{}, err
+	}
+	if len(linked) >= linksMax {
+		return Session{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf("%d sessions for the command line are allowed from here already: end some, under your name", linksMax)}
+	}
+	return s.signIn(ctx, opening{caller: caller, how: howLink, key: key, network: network, by: own})
 }
 
 // Cookie is what a browser keeps of a session: its token, and when it was last seen, so that it can be too long ago.

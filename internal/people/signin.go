@@ -76,18 +76,18 @@ func (s *Service) FinishOIDC(ctx context.Context, sealed string, answer url.Valu
 	if err != nil {
 		return SignedIn{}, err
 	}
-	out, err := s.open(ctx, caller, profile, howOIDC, network, replaces, nil)
+	out, err := s.open(ctx, opening{caller: caller, profile: profile, how: howOIDC, network: network, replaces: replaces})
 	out.Next = flow.Next
 	return out, err
 }
 
 // open makes a token and the session of it.
-func (s *Service) open(ctx context.Context, caller identity.Caller, profile identity.Profile, how, network, replaces string, change func(*Person)) (SignedIn, error) {
+func (s *Service) open(ctx context.Context, o opening) (SignedIn, error) {
 	id, token, hash, err := identity.NewSecret(s.Rand, state.RolePerson)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	key := identity.Key{ID: id, Role: state.RolePerson, Hash: hash}
-	session, err := s.signIn(ctx, caller, profile, how, key, network, replaces, change)
+	o.key = identity.Key{ID: id, Role: state.RolePerson, Hash: hash}
+	session, err := s.signIn(ctx, o)
 	return SignedIn{Session: session, Token: token}, err
 }
