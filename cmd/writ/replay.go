@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/internal/app"
@@ -39,7 +41,8 @@ func (replayCmd) Help() string {
   writ replay --database postgres://writ@db/writ --json
 
 Control state and sessions are rebuilt from the entries alone; then every decision of the range is judged afresh, and every bundle
-that came into force is held against the proposal and the reviews before it.
+that came into force is held against the proposal and the reviews before it. What people and administrators did is held against the
+organization's ledger: who was invited, enrolled, signed in and removed, and which sessions and credentials were good when.
 Exit status: 0 all came out the same, 1 at least one did not, 2 it could not be done.`
 }
 
@@ -77,6 +80,10 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 	}
 	engines := live.NewEngines(st)
 	compile := func(digest gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(ctx, digest) }
+	people, err := peopleOf(ctx, st)
+	if err != nil {
+		return nil, err
+	}
 	var out []replay.Report
 	for _, l := range ledgers {
 		r, err := c.window(ctx, st, l)
@@ -84,7 +91,7 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 			return nil, err
 		}
 		bar := newProgress(s.err, "replay "+string(l.Name()), r.To)
-		report, err := replay.Replay(ctx, l, compile, r, app.Parallel(runtime.NumCPU()), bar.at)
+		report, err := replay.Replay(ctx, l, compile, r, people, app.Parallel(runtime.NumCPU()), bar.at)
 		bar.end()
 		if err != nil {
 			return nil, fmt.Errorf("ledger %s: %w", l.Name(), err)
@@ -92,6 +99,16 @@ func (c replayCmd) replay(ctx context.Context, s std, st *store.Store) ([]replay
 		out = append(out, report)
 	}
 	return out, nil
+}
+
+// peopleOf reads the organization's ledger, also where only others are replayed: what people did is held against it. It is nil where
+// the records have none.
+func peopleOf(ctx context.Context, st *store.Store) (*replay.People, error) {
+	names, err := st.Ledgers(ctx)
+	if err != nil || !slices.Contains(names, gov.OrgLedger) {
+		return nil, err
+	}
+	return replay.FoldPeople(ctx, ledgerOf(st, gov.OrgLedger))
 }
 
 // window turns the times into indexes.
@@ -121,8 +138,11 @@ func indexAt(ctx context.Context, st *store.Store, l *ledger.Ledger, text string
 
 func printReplays(s std, reports []replay.Report) {
 	for _, r := range reports {
-		fmt.Fprintf(s.out, "ledger %s: %d entries, %d decisions judged again: %d the same, %d different, %d not re-performable (erased under retention); %d activations held against their reviews\n",
-			r.Ledger, r.Entries, r.Decisions, r.Same, r.Different, r.Erased, r.Activations)
+		fmt.Fprintf(s.out, "ledger %s: %d entries, %d decisions judged again: %d the same, %d different, %d not re-performable (erased under retention); %d activations held against their reviews; %d of %d acts of people and administrators held against sign-ins and credentials\n",
+			r.Ledger, r.Entries, r.Decisions, r.Same, r.Different, r.Erased, r.Activations, r.Held, r.Acts)
+		for _, why := range slices.Sorted(maps.Keys(r.NotHeld)) {
+			fmt.Fprintf(s.out, "  %d acts not held against sign-ins: %s\n", r.NotHeld[why], why)
+		}
 		for _, d := range r.Differences {
 			fmt.Fprintf(s.out, "  %s (entry %d): %s\n", d.ID, d.Index, d.What)
 		}

@@ -25,6 +25,8 @@ import (
 type forger struct {
 	t *testing.T
 	*ledger.Ledger
+	org     *ledger.Ledger
+	admin   canon.Actor // who started the node
 	engines *live.Engines
 	tar     map[gov.BundleDigest][]byte
 	count   byte
@@ -36,10 +38,12 @@ func forge(t *testing.T, dir string) *forger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	options := ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	l, org := ledger.New(st, "prod", options), ledger.New(st, gov.OrgLedger, options)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { l.Run(ctx) })
+	running.Go(func() { org.Run(ctx) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
@@ -47,7 +51,7 @@ func forge(t *testing.T, dir string) *forger {
 			t.Error(err)
 		}
 	})
-	return &forger{t, l, live.NewEngines(st), map[gov.BundleDigest][]byte{}, 0}
+	return &forger{t: t, Ledger: l, org: org, engines: live.NewEngines(st), tar: map[gov.BundleDigest][]byte{}}
 }
 
 // bundle is the digest of a bundle, which comes into the store with the first entry that names it.
@@ -113,8 +117,19 @@ func (f *forger) activate(by canon.Actor, body canon.BundleActivated) gov.EntryI
 // early is an activation in an emergency.
 func early(acme, other gov.BundleDigest, change gov.EntryID, after gov.ChangeState) canon.BundleActivated {
 	return canon.BundleActivated{
-		Bundle: other, Previous: acme, How: canon.HowEmergency, Change: change, Reason: "so", State: after, SignIn: &canon.SignIn{Groups: []gov.GroupID{"leads"}},
+		Bundle: other, Previous: acme, How: canon.HowEmergency, Change: change, Reason: "so", State: after,
+		SignIn: &canon.SignIn{Groups: []gov.GroupID{"leads"}, AuthTime: time.Now().UTC().Format(canon.TimeLayout)},
 	}
+}
+
+// people is what the organization's ledger says.
+func (f *forger) people() *replay.People {
+	f.t.Helper()
+	p, err := replay.FoldPeople(f.t.Context(), f.org)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
 }
 
 func (f *forger) replay() replay.Report {
@@ -124,7 +139,7 @@ func (f *forger) replay() replay.Report {
 		f.t.Fatal(err)
 	}
 	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return f.engines.Engine(f.t.Context(), d) }
-	report, err := replay.Replay(f.t.Context(), f.Ledger, compile, replay.Range{To: head.Size}, app.Parallel(2), func(int64) {})
+	report, err := replay.Replay(f.t.Context(), f.Ledger, compile, replay.Range{To: head.Size}, f.people(), app.Parallel(2), func(int64) {})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -154,7 +169,9 @@ func forged(t *testing.T) (f *forger, acme, other gov.BundleDigest) {
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	n.forged = true
 	f = forge(t, dir)
+	f.admin = canon.Actor{Type: canon.ActorAdmin, ID: strings.Split(n.admin, "_")[2]}
 	return f, f.bundle(acmeWith(t, "writ.yaml")), f.bundle(acmeWith(t, refundsFile, oldReason, newReason))
 }
 
@@ -217,7 +234,7 @@ func TestReplayAccountsForEveryActivation(t *testing.T) {
 			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "reviewed", Change: id})
 		}, []string{"was activated and not approved"}},
 		"a second first one": {func(f *forger, acme, other gov.BundleDigest) {
-			f.activate(canon.Actor{Type: canon.ActorAdmin, ID: "k1"}, canon.BundleActivated{Bundle: other, Previous: acme, How: "bootstrap"})
+			f.activate(f.admin, canon.BundleActivated{Bundle: other, Previous: acme, How: "bootstrap"})
 		}, []string{"not as the first one"}},
 		"a rollback to what was not before": {func(f *forger, acme, other gov.BundleDigest) {
 			f.activate(ana, canon.BundleActivated{Bundle: other, Previous: acme, How: "rollback", Reason: "so"})
@@ -237,10 +254,10 @@ func TestReplayAccountsForEveryActivation(t *testing.T) {
 			f.activate(ana, early(acme, other, f.propose(ana, acme, other), "activated"))
 		}, []string{"comes out as review_owed"}},
 		"in an emergency, a program's and not owed": {func(f *forger, acme, other gov.BundleDigest) {
-			f.activate(ana, early(acme, other, f.propose(canon.Actor{Type: canon.ActorAdmin, ID: "k1"}, acme, other), "activated"))
+			f.activate(ana, early(acme, other, f.propose(f.admin, acme, other), "activated"))
 		}, []string{"comes out as review_owed"}},
 		"in an emergency, reviewed by who did it": {func(f *forger, acme, other gov.BundleDigest) {
-			id := f.propose(canon.Actor{Type: canon.ActorAdmin, ID: "k1"}, acme, other)
+			id := f.propose(f.admin, acme, other)
 			f.activate(ana, early(acme, other, id, "review_owed"))
 			f.review(ana.ID, id, approve, func(r *canon.ChangeReviewed) { r.State = gov.ChangeActivated })
 		}, []string{"by who put it into force"}},

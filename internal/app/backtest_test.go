@@ -82,7 +82,7 @@ func TestABacktestCountsWhatWouldFlip(t *testing.T) {
 	if same, err := replay.Backtest(t.Context(), l, compile, within, acme, app.Parallel(2), func(int64) {}); err != nil || same.Same != 1 || same.Decisions != 1 {
 		t.Errorf("only what was approved: %+v, %v", same, err)
 	}
-	if again, err := replay.Replay(t.Context(), l, compile, within, app.Parallel(2), func(int64) {}); err != nil || again.Same != 1 || again.Decisions != 1 || again.Entries != head.Size {
+	if again, err := replay.Replay(t.Context(), l, compile, within, nil, app.Parallel(2), func(int64) {}); err != nil || again.Same != 1 || again.Decisions != 1 || again.Entries != head.Size {
 		t.Errorf("replay of what was approved: %+v, %v", again, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

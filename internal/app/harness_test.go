@@ -23,6 +23,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/app"
 	"github.com/writ-dev/writ/internal/bundle"
+	"github.com/writ-dev/writ/internal/store"
 	"github.com/writ-dev/writ/internal/store/storetest"
 )
 
@@ -70,9 +71,11 @@ type node struct {
 	*app.App
 	admin string
 	t     testing.TB
+
+	forged bool // somebody writes to its ledgers besides
 }
 
-// start starts a node that stops with the test.
+// start starts a node that stops with the test. Then everything in its directory has to come out the same again.
 func start(t testing.TB, c app.Config) *node {
 	t.Helper()
 	c.Listen = "127.0.0.1:0"
@@ -87,12 +90,32 @@ func start(t testing.TB, c app.Config) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n := &node{App: a, admin: token, t: t}
 	t.Cleanup(func() {
 		if err := a.Stop(); err != nil {
 			t.Error(err)
 		}
+		if t, ok := t.(*testing.T); ok && c.Database == "" && !n.forged {
+			replayedAll(t, c.Data)
+		}
 	})
-	return &node{App: a, admin: token, t: t}
+	return n
+}
+
+// replayedAll replays every ledger of a stopped node.
+func replayedAll(t *testing.T, dir string) {
+	t.Helper()
+	st, err := store.OpenSQLiteReadOnly(context.Background(), dir) // a test's own context is over when it is cleaned up
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := st.Ledgers(context.Background())
+	for _, name := range names {
+		replayed(t, st, name)
+	}
+	if err := errors.Join(err, st.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // alarm fails a test in which a request stops its handler.

@@ -36,7 +36,7 @@ func (s *Server) flowCookie() (name, path string) {
 func (s *Server) setSession(v *visit, token string) {
 	http.SetCookie(v.w, &http.Cookie{
 		Name: s.cookieName(), Value: s.People.Cookie(token), Path: "/", HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteLaxMode,
-		MaxAge: int(people.SessionFor / time.Second),
+		MaxAge: int(gov.SessionFor / time.Second),
 	})
 }
 

@@ -1,5 +1,7 @@
 package gov
 
+import "time"
+
 // Role is what a person may do beyond voting on what they are asked: everywhere, when the organization gave it, or in one
 // environment, when its bundle gives it to a group that the person is in.
 type Role string
@@ -33,4 +35,27 @@ const (
 	PersonInvited PersonState = "invited" // and has not enrolled a passkey yet
 	PersonActive  PersonState = "active"
 	PersonRemoved PersonState = "removed"
+)
+
+// What holds for everybody who signs in.
+const (
+	SignInFreshMax = 15 * time.Minute // how long ago a person may have signed in to vote or to review
+	SessionFor     = 12 * time.Hour   // how long a session is good for, whatever its person does
+	InvitationFor  = 72 * time.Hour   // how long a link enrols a passkey
+)
+
+// The ways to sign in.
+const (
+	SignInOIDC    = "oidc"
+	SignInPasskey = "passkey"
+	SignInLink    = "link"  // a session of the same person allowed one for the command line
+	SignInToken   = "token" // of the identity provider, presented with each request
+)
+
+// How a session ends before its time.
+const (
+	SessionSignedOut         = "signed_out"
+	SessionSignedOutAtIssuer = "signed_out_at_issuer"
+	SessionRevoked           = "revoked"
+	SessionReplaced          = "replaced" // by a sign-in, whose entry says so
 )

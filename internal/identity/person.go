@@ -10,9 +10,6 @@ import (
 	"github.com/writ-dev/writ/internal/state"
 )
 
-// SignInFreshMax is how long ago a person may have signed in to vote or to review.
-const SignInFreshMax = 15 * time.Minute
-
 // MemberOf gives those of the groups that are asked that a person is in: by the token, or as listed says. In the order asked.
 func (c Caller) MemberOf(asked, listed []gov.GroupID) []gov.GroupID {
 	var in []gov.GroupID
@@ -59,8 +56,8 @@ func (c Caller) Actor(key []byte) canon.Actor {
 // Fresh refuses a person who signed in too long ago, or nobody knows when: a time to come is none.
 func (c Caller) Fresh(now time.Time) error {
 	since := now.Sub(c.AuthTime)
-	if c.AuthTime.IsZero() || since > SignInFreshMax || since < -clockSkewMax {
-		return &gov.Error{Code: gov.CodeSignInStale, Detail: "this needs a sign-in of the last " + SignInFreshMax.String() + ": sign in again"}
+	if c.AuthTime.IsZero() || since > gov.SignInFreshMax || since < -clockSkewMax {
+		return &gov.Error{Code: gov.CodeSignInStale, Detail: "this needs a sign-in of the last " + gov.SignInFreshMax.String() + ": sign in again"}
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *Service) FinishEnrol(ctx context.Context, sealed string, answer []byte,
 	if err := s.enrol(ctx, actor, p, *key); err != nil || c.Invitation == "" {
 		return SignedIn{}, err
 	}
-	return s.open(ctx, opening{caller: s.caller(p), how: howPasskey, network: network, replaces: caller.Session, passkey: encodeKeyID(*key)})
+	return s.open(ctx, opening{caller: s.caller(p), how: gov.SignInPasskey, network: network, replaces: caller.Session, passkey: encodeKeyID(*key)})
 }
 
 // encodeKeyID is how entries name a passkey.
@@ -177,7 +177,7 @@ func (s *Service) FinishPasskey(ctx context.Context, sealed string, answer []byt
 		}
 	}
 	session, err := s.signIn(ctx, opening{
-		caller: s.caller(p), how: howPasskey, key: identity.Key{ID: gov.CredentialID(c.ID), Role: state.RolePerson, Hash: hash}, network: network,
+		caller: s.caller(p), how: gov.SignInPasskey, key: identity.Key{ID: gov.CredentialID(c.ID), Role: state.RolePerson, Hash: hash}, network: network,
 		replaces: replaces, passkey: encodeKeyID(*key), change: counted,
 	})
 	return SignedIn{Session: session, Token: token}, err

@@ -23,7 +23,6 @@ import (
 const (
 	kindPerson  = "person"
 	listMax     = 500 // people in a list
-	inviteFor   = 72 * time.Hour
 	reasonMax   = 1 << 10
 	nameMax     = 256
 	passkeysMax = 10 // of one person
@@ -121,7 +120,7 @@ func (s *Service) Invite(ctx context.Context, actor canon.Actor, principal gov.P
 	if _, err := io.ReadFull(s.Rand, secret[:]); err != nil {
 		return Invitation{}, fmt.Errorf("read randomness: %w", err)
 	}
-	hash, until := sha256.Sum256(secret[:]), s.Now().UTC().Add(inviteFor)
+	hash, until := sha256.Sum256(secret[:]), s.Now().UTC().Add(gov.InvitationFor)
 	p.Principal, p.Profile, p.Roles = principal, profile, slices.Compact(slices.Sorted(slices.Values(roles)))
 	p.Invite, p.InvitedTo = hex.EncodeToString(hash[:]), until.Format(canon.TimeLayout)
 	if p.State != gov.PersonActive {

@@ -26,8 +26,6 @@ import (
 const (
 	kindSession = "session"
 
-	// SessionFor is how long a session is good for, whatever its person does.
-	SessionFor = 12 * time.Hour
 	// IdleFor is how long a browser's session is good for without a request.
 	IdleFor = time.Hour
 	// renewAfter is how old a browser's cookie gets before it is written anew.
@@ -43,14 +41,6 @@ const sessionsPage = 100
 const (
 	sessionLive  = "live"
 	sessionEnded = "ended"
-)
-
-// The ways to sign in.
-const (
-	howOIDC    = "oidc"
-	howPasskey = "passkey"
-	howLink    = "link"
-	howToken   = "token" // of the identity provider, presented with each request
 )
 
 // linksMax is how many sessions for the command line one browser's may have allowed at a time.
@@ -104,13 +94,13 @@ func (s Session) document() row.Doc {
 // opening is a session that is to begin.
 type opening struct {
 	caller   identity.Caller
-	profile  identity.Profile // with howOIDC
+	profile  identity.Profile // with gov.SignInOIDC
 	how      string
 	key      identity.Key // of its token
 	network  string
 	replaces string        // the session that the browser had: it is over in the same commit
-	passkey  string        // with howPasskey: its credential id, base64url
-	by       Session       // with howLink: the session that allowed it
+	passkey  string        // with gov.SignInPasskey: its credential id, base64url
+	by       Session       // with gov.SignInLink: the session that allowed it
 	change   func(*Person) // besides
 }
 
@@ -136,7 +126,7 @@ func (s *Service) signIn(ctx context.Context, o opening) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	if o.how == howLink {
+	if o.how == gov.SignInLink {
 		docs = append(docs, o.by.document()) // which nobody ended meanwhile
 	}
 	actor := canon.Actor{Type: canon.ActorPerson, ID: p.Ref()}
@@ -146,10 +136,10 @@ func (s *Service) signIn(ctx context.Context, o opening) (Session, error) {
 // known is the person as known after a sign-in.
 func (o opening) known(p Person, now time.Time) Person {
 	p.Principal, p.State, p.SeenAt = o.caller.Principal, gov.PersonActive, now.Format(canon.TimeLayout)
-	if o.how == howOIDC {
+	if o.how == gov.SignInOIDC {
 		p.Profile = o.profile
 	}
-	if o.how == howOIDC || o.how == howToken {
+	if o.how == gov.SignInOIDC || o.how == gov.SignInToken {
 		p.Groups = o.caller.Groups
 	}
 	if o.change != nil {
@@ -161,19 +151,19 @@ func (o opening) known(p Person, now time.Time) Person {
 // session is the document of the session.
 func (o opening) session(p Person, now time.Time) Session {
 	roles := o.caller.Roles
-	if o.how != howToken { // whose standing is what its issuer says
+	if o.how != gov.SignInToken { // whose standing is what its issuer says
 		roles = slices.Compact(slices.Sorted(slices.Values(slices.Concat(roles, p.Roles))))
 	}
 	out := Session{
 		Person: p.Ref(), Principal: o.caller.Principal, Hash: hex.EncodeToString(o.key.Hash[:]), How: o.how, Issuer: o.caller.Issuer,
 		AuthTime: o.caller.AuthTime.UTC(), Methods: o.caller.Methods, Level: o.caller.Level, Groups: o.caller.Groups, Roles: roles,
-		StartedAt: now, ExpiresAt: now.Add(SessionFor), Removals: p.Removals, doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(o.key.ID)}},
+		StartedAt: now, ExpiresAt: now.Add(gov.SessionFor), Removals: p.Removals, doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(o.key.ID)}},
 	}
 	most := o.caller.ExpiresAt // of a token
-	if o.how == howLink {
+	if o.how == gov.SignInLink {
 		out.AllowedBy, out.Line, most = o.by.ID(), o.by.line(), o.by.ExpiresAt
 	}
-	if (o.how == howLink || o.how == howToken) && most.Before(out.ExpiresAt) {
+	if (o.how == gov.SignInLink || o.how == gov.SignInToken) && most.Before(out.ExpiresAt) {
 		out.ExpiresAt = most.UTC()
 	}
 	return out
@@ -201,10 +191,10 @@ func (s *Service) replace(ctx context.Context, id string, session *Session, body
 	body.Replaces = id
 	if before.Person == session.Person {
 		session.Line = before.line()
-		before.Ended = "replaced"
+		before.Ended = gov.SessionReplaced
 		return []row.Doc{before.document()}, nil
 	}
-	ended, ids, err := s.over(ctx, before, "replaced")
+	ended, ids, err := s.over(ctx, before, gov.SessionReplaced)
 	body.Ends = ids
 	return ended, err
 }
@@ -228,11 +218,11 @@ func (s *Service) over(ctx context.Context, x Session, how string) ([]row.Doc, [
 
 // linked lists the good sessions that a browser's had allowed, it or those that it followed.
 func (s *Service) linked(ctx context.Context, x Session) ([]Session, error) {
-	if x.How == howLink {
+	if x.How == gov.SignInLink {
 		return nil, nil
 	}
 	found, err := s.Sessions(ctx, x.Person)
-	return slices.DeleteFunc(found, func(l Session) bool { return l.How != howLink || l.line() != x.line() }), err
+	return slices.DeleteFunc(found, func(l Session) bool { return l.How != gov.SignInLink || l.line() != x.line() }), err
 }
 
 // Session finds the caller behind a session's token that came as a bearer's. It is what identity.Service asks. A browser's session
@@ -242,7 +232,7 @@ func (s *Service) Session(ctx context.Context, key identity.Key) (identity.Calle
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	if session.How != howLink {
+	if session.How != gov.SignInLink {
 		return identity.Caller{}, &gov.Error{Code: gov.CodeUnauthenticated, Detail: "this is the token of a browser's session, which counts in its cookie only; for the command line: writ login"}
 	}
 	return session.caller(), nil
@@ -302,7 +292,7 @@ func (s *Service) Token(ctx context.Context, caller identity.Caller, key identit
 			return caller, err
 		}
 		if session.doc.Version == 0 {
-			_, err := s.signIn(ctx, opening{caller: caller, how: howToken, key: key})
+			_, err := s.signIn(ctx, opening{caller: caller, how: gov.SignInToken, key: key})
 			if err != nil && gov.CodeOf(err) != gov.CodeConflict {
 				return caller, err
 			}
@@ -345,7 +335,7 @@ func (s *Service) Sessions(ctx context.Context, person string) ([]Session, error
 			return nil, err
 		}
 		for _, x := range page {
-			if s.Now().Sub(x.StartedAt) > SessionFor { // so have all that began before it
+			if s.Now().Sub(x.StartedAt) > gov.SessionFor { // so have all that began before it
 				return out, nil
 			}
 			if !x.Live(s.Now()) || person != "" && x.Person != person {
@@ -374,12 +364,12 @@ func (p Person) holds(x Session) bool { return p.State == gov.PersonActive && p.
 
 // SignOut ends the caller's own session.
 func (s *Service) SignOut(ctx context.Context, caller identity.Caller) error {
-	return s.end(ctx, caller.Actor(s.Key), caller.Session, "signed_out")
+	return s.end(ctx, caller.Actor(s.Key), caller.Session, gov.SessionSignedOut)
 }
 
 // Revoke ends a session for somebody else.
 func (s *Service) Revoke(ctx context.Context, actor canon.Actor, id string) error {
-	return s.end(ctx, actor, id, "revoked")
+	return s.end(ctx, actor, id, gov.SessionRevoked)
 }
 
 // SignedOutAt ends every session that a person began with an identity provider, and those that were allowed from them, because the
@@ -396,7 +386,7 @@ func (s *Service) SignedOutAt(ctx context.Context, logoutToken string) error {
 	found = slices.DeleteFunc(found, func(x Session) bool { return x.Issuer != issuer })
 	slices.SortStableFunc(found, func(a, b Session) int { return cmp.Compare(a.AllowedBy, b.AllowedBy) }) // what was allowed ends with what allowed it
 	for _, x := range found {
-		if err := s.end(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, x.ID(), "signed_out_at_issuer"); err != nil {
+		if err := s.end(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, x.ID(), gov.SessionSignedOutAtIssuer); err != nil {
 			return err
 		}
 	}
@@ -441,7 +431,7 @@ func (s *Service) allowing(ctx context.Context, caller identity.Caller) (Session
 	if err != nil {
 		return own, err
 	}
-	if own.doc.Version == 0 || own.How != howOIDC && own.How != howPasskey {
+	if own.doc.Version == 0 || own.How != gov.SignInOIDC && own.How != gov.SignInPasskey {
 		return own, &gov.Error{Code: gov.CodeForbidden, Detail: "only who is signed in in a browser allows a session for the command line"}
 	}
 	return own, caller.Fresh(s.Now())
@@ -465,7 +455,7 @@ func (s *Service) Allow(ctx context.Context, caller identity.Caller, link Link, 
 	if len(linked) >= linksMax {
 		return Session{}, &gov.Error{Code: gov.CodeConflict, Detail: fmt.Sprintf("%d sessions for the command line are allowed from here already: end some, under your name", linksMax)}
 	}
-	return s.signIn(ctx, opening{caller: caller, how: howLink, key: key, network: network, by: own})
+	return s.signIn(ctx, opening{caller: caller, how: gov.SignInLink, key: key, network: network, by: own})
 }
 
 // Cookie is what a browser keeps of a session: its token, and when it was last seen, so that it can be too long ago.

@@ -76,7 +76,7 @@ func (s *Service) FinishOIDC(ctx context.Context, sealed string, answer url.Valu
 	if err != nil {
 		return SignedIn{}, err
 	}
-	out, err := s.open(ctx, opening{caller: caller, profile: profile, how: howOIDC, network: network, replaces: replaces})
+	out, err := s.open(ctx, opening{caller: caller, profile: profile, how: gov.SignInOIDC, network: network, replaces: replaces})
 	out.Next = flow.Next
 	return out, err
 }

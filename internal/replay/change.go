@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -26,6 +27,11 @@ type changed struct {
 	hurried      canon.Actor // who put it into force before it was approved
 	state        gov.ChangeState
 	leaf         string // hash of the entry that a review names, hexadecimal
+
+	approved  map[string]time.Time // who approved it, and when
+	by        canon.Actor          // who scheduled it,
+	scheduled time.Time            // when,
+	at        time.Time            // and for when
 }
 
 func newAccount() *account { return &account{changes: map[gov.EntryID]changed{}} }
@@ -43,13 +49,18 @@ func (a *account) take(e canon.Entry, raw ledger.Raw, approvers []gov.GroupID) (
 		if err != nil {
 			return "", err
 		}
-		return a.reviewed(e, body, approvers), nil
+		what := a.reviewed(e, body, approvers)
+		if what == "" && body.Review == gov.VoteApprove {
+			err = a.approvedBy(e, body)
+		}
+		return what, err
 	case canon.KindChangeScheduled:
 		body, err := canon.Body[canon.ChangeScheduled](e)
 		if err != nil {
 			return "", err
 		}
-		return a.scheduled(body), nil
+		at, err := e.Time()
+		return a.scheduled(e, body, at), err
 	case canon.KindBundleActivated:
 		body, err := canon.Body[canon.BundleActivated](e)
 		if err != nil {
@@ -97,14 +108,39 @@ func (a *account) reviewed(e canon.Entry, r canon.ChangeReviewed, approvers []go
 	return ""
 }
 
+// approvedBy keeps who approved a change, and when.
+func (a *account) approvedBy(e canon.Entry, r canon.ChangeReviewed) error {
+	at, err := e.Time()
+	c := a.changes[r.Change]
+	if c.approved == nil {
+		c.approved = map[string]time.Time{}
+	}
+	c.approved[r.Person] = at
+	a.changes[r.Change] = c
+	return err
+}
+
+// due gives the change that comes into force with an entry because its time has come, for who scheduled it: nobody is there.
+func (a *account) due(e canon.Entry, at time.Time) (changed, bool) {
+	if e.Kind != canon.KindBundleActivated || e.Actor.Session != "" {
+		return changed{}, false
+	}
+	body, err := canon.Body[canon.BundleActivated](e)
+	if err != nil {
+		return changed{}, false
+	}
+	c := a.changes[body.Change]
+	return c, body.How == canon.HowReviewed && c.state == gov.ChangeScheduled && c.by.Is(e.Actor) && !at.Add(actSlack).Before(c.at)
+}
+
 // scheduled follows when an approved change is to come into force.
-func (a *account) scheduled(s canon.ChangeScheduled) string {
+func (a *account) scheduled(e canon.Entry, s canon.ChangeScheduled, at time.Time) string {
 	c := a.changes[s.Change]
 	approved := c.state == gov.ChangeApproved || c.state == gov.ChangeScheduled
 	if !approved || s.State != gov.ChangeApproved && s.State != gov.ChangeScheduled {
 		return fmt.Sprintf("%s was recorded as %s, and it was %q", s.Change, s.State, c.state)
 	}
-	c.state = s.State
+	c.state, c.by, c.scheduled, c.at = s.State, e.Actor, at, readTime(s.At)
 	a.changes[s.Change] = c
 	return ""
 }

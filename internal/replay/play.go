@@ -58,6 +58,8 @@ type player struct {
 	switches  switches
 	other     instead
 	account   *account
+	people    *People // nil: what people did is not held against their sign-ins
+	acts      acts
 	entries   int64
 	took      func(judged)
 	differs   func(index int64, id gov.EntryID, what string)
@@ -67,6 +69,7 @@ func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *pla
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
 		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, account: newAccount(),
+		acts: acts{unheld: map[string]int64{}},
 	}
 }
 
@@ -167,27 +170,12 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 	if t.err != nil || t.passed {
 		return t.err
 	}
-	switch t.entry.Kind {
-	case canon.KindDecision:
+	if t.entry.Kind == canon.KindDecision {
 		p.decision(t)
 		return nil
-	case canon.KindApprovalVote:
-		t.what, err = p.vote(t.entry)
-		return err
-	default:
 	}
-	if t.what, err = p.account.take(t.entry, t.raw, p.approvers()); err != nil {
+	if err := p.follow(t); err != nil {
 		return err
-	}
-	if what, err := p.standing.take(t.entry, t.raw, p.control); err != nil {
-		return err
-	} else if what != "" {
-		t.what = what
-	}
-	if what, err := p.switches.take(t.entry, p.control); err != nil {
-		return err
-	} else if what != "" {
-		t.what = what
 	}
 	if !t.entry.Kind.ChangesControl() {
 		return nil
@@ -200,6 +188,32 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 		p.standing.forget(p.control)
 	}
 	return err
+}
+
+// follow says what an entry other than a decision does not follow from.
+func (p *player) follow(t *step) error {
+	var wrong faults
+	takes := []func() (string, error){
+		func() (string, error) { return p.account.take(t.entry, t.raw, p.approvers()) },
+		func() (string, error) { return p.standing.take(t.entry, t.raw, p.control) },
+		func() (string, error) { return p.switches.take(t.entry, p.control) },
+		func() (string, error) { return p.vote(t.entry) },
+	}
+	if p.instead == nil { // before the others: what a change is becomes of it with this entry
+		takes = slices.Insert(takes, 0, func() (string, error) { return p.hold(t.entry) })
+	}
+	if p.instead == nil && p.ledger.Name() == gov.OrgLedger {
+		takes = append(takes, func() (string, error) { return p.people.take(t.entry) })
+	}
+	for _, take := range takes {
+		what, err := take()
+		if err != nil {
+			return err
+		}
+		wrong.add("%s", what)
+	}
+	t.what = wrong.String()
+	return nil
 }
 
 func (p *player) payload(ctx context.Context, raw ledger.Raw) (canon.Payload, error) {

@@ -31,11 +31,15 @@ type Report struct {
 	To          int64           `json:"to"`
 	Entries     int64           `json:"entries"`     // folded, from the first on
 	Activations int64           `json:"activations"` // of bundles, each accounted for or among the differences
-	Decisions   int64           `json:"decisions"`
-	Same        int64           `json:"same"`
-	Erased      int64           `json:"not_reperformable_erased"` // under retention or on request
-	Different   int64           `json:"different"`
-	Differences []Difference    `json:"differences"` // the first of them
+	Acts        int64           `json:"acts"`        // of people and administrators
+	Held        int64           `json:"acts_held"`   // of these against their sign-ins and credentials, or among the differences
+
+	NotHeld     map[string]int64 `json:"acts_not_held"` // the others, by why
+	Decisions   int64            `json:"decisions"`
+	Same        int64            `json:"same"`
+	Erased      int64            `json:"not_reperformable_erased"` // under retention or on request
+	Different   int64            `json:"different"`
+	Differences []Difference     `json:"differences"` // the first of them
 }
 
 // differencesMax bounds a report.
@@ -44,13 +48,18 @@ const differencesMax = 100
 // Range says which entries to judge again.
 type Range struct{ From, To int64 }
 
-// Replay judges every decision of a range again. progress is called now and then with the entries done.
-func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, each Each, progress func(done int64)) (Report, error) {
+// Replay judges every decision of a range again, and holds what people did against people, which FoldPeople gives; nil where the
+// organization's ledger is not there. progress is called now and then with the entries done.
+func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, people *People, each Each, progress func(done int64)) (Report, error) {
 	report := Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}}
 	p := newPlayer(l, compile, r, each)
+	if p.people = people; l.Name() == gov.OrgLedger {
+		p.people = NewPeople() // as far as it is read
+	}
 	p.took, p.differs = report.took, report.differ
 	err := p.play(ctx, progress)
 	report.Entries, report.Activations = p.entries, p.account.activations
+	report.Acts, report.Held, report.NotHeld = p.acts.all, p.acts.held, p.acts.unheld
 	return report, err
 }
 
@@ -160,6 +169,9 @@ func (p *player) consult(d canon.Decision, id gov.EntryID) *state.Approval {
 
 // vote counts a vote again and says whether the request came as far by it as was recorded.
 func (p *player) vote(e canon.Entry) (what string, err error) {
+	if e.Kind != canon.KindApprovalVote {
+		return "", nil
+	}
 	v, err := canon.Body[canon.ApprovalVote](e)
 	if err != nil {
 		return "", err
@@ -167,6 +179,9 @@ func (p *player) vote(e canon.Entry) (what string, err error) {
 	at, err := e.Time()
 	if err != nil {
 		return "", err
+	}
+	if !e.Actor.Is(canon.Actor{Type: canon.ActorPerson, ID: v.Person}) {
+		return fmt.Sprintf("a vote by %s, recorded by %s %s", v.Person, e.Actor.Type, e.Actor.ID), nil
 	}
 	before, known := p.approvals[v.Decision]
 	if _, twice := before.Has(v.Person); !known || twice || before.State != gov.ApprovalPending {
