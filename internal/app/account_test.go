@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/hex"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +28,8 @@ type forger struct {
 	t *testing.T
 	*ledger.Ledger
 	org     *ledger.Ledger
-	admin   canon.Actor // who started the node
+	admin   canon.Actor   // who started the node
+	clock   *atomic.Int64 // how far it is ahead, in nanoseconds
 	engines *live.Engines
 	tar     map[gov.BundleDigest][]byte
 	count   byte
@@ -38,7 +41,8 @@ func forge(t *testing.T, dir string) *forger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	var clock atomic.Int64
+	options := ledger.Options{Now: func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }, Log: slog.New(slog.DiscardHandler)}
 	l, org := ledger.New(st, "prod", options), ledger.New(st, gov.OrgLedger, options)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -51,7 +55,7 @@ func forge(t *testing.T, dir string) *forger {
 			t.Error(err)
 		}
 	})
-	return &forger{t: t, Ledger: l, org: org, engines: live.NewEngines(st), tar: map[gov.BundleDigest][]byte{}}
+	return &forger{t: t, clock: &clock, Ledger: l, org: org, engines: live.NewEngines(st), tar: map[gov.BundleDigest][]byte{}}
 }
 
 // bundle is the digest of a bundle, which comes into the store with the first entry that names it.
@@ -67,8 +71,13 @@ func (f *forger) bundle(tar []byte) gov.BundleDigest {
 
 func (f *forger) append(kind canon.Kind, actor canon.Actor, body any) gov.EntryID {
 	f.t.Helper()
+	return f.put(f.Ledger, kind, actor, body)
+}
+
+func (f *forger) put(l *ledger.Ledger, kind canon.Kind, actor canon.Actor, body any) gov.EntryID {
+	f.t.Helper()
 	f.count++
-	draft, err := canon.NewDraft("prod", kind, canon.Nonce{f.count}, actor, body)
+	draft, err := canon.NewDraft(l.Name(), kind, canon.Nonce{f.count}, actor, body)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -76,7 +85,7 @@ func (f *forger) append(kind canon.Kind, actor canon.Actor, body any) gov.EntryI
 	for digest, tar := range f.tar {
 		record.Blobs = append(record.Blobs, row.Blob{Digest: string(digest), Data: tar})
 	}
-	receipt, err := f.Append(f.t.Context(), record)
+	receipt, err := l.Append(f.t.Context(), record)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -93,6 +102,12 @@ func (f *forger) propose(author canon.Actor, base, next gov.BundleDigest) gov.En
 // review is a review as the door would record it; with changes what is wrong about it.
 func (f *forger) review(person string, change gov.EntryID, vote gov.Vote, with func(*canon.ChangeReviewed)) {
 	f.t.Helper()
+	f.reviewIn("", person, change, vote, with)
+}
+
+// reviewIn is a review in a session.
+func (f *forger) reviewIn(session, person string, change gov.EntryID, vote gov.Vote, with func(*canon.ChangeReviewed)) {
+	f.t.Helper()
 	item, err := f.ByID(f.t.Context(), change)
 	if err != nil {
 		f.t.Fatal(err)
@@ -106,7 +121,7 @@ func (f *forger) review(person string, change gov.EntryID, vote gov.Vote, with f
 	if with != nil {
 		with(&body)
 	}
-	f.append(canon.KindChangeReviewed, aPerson(person), body)
+	f.append(canon.KindChangeReviewed, in(person, session), body)
 }
 
 func (f *forger) activate(by canon.Actor, body canon.BundleActivated) gov.EntryID {
@@ -134,12 +149,17 @@ func (f *forger) people() *replay.People {
 
 func (f *forger) replay() replay.Report {
 	f.t.Helper()
-	head, err := f.Head(f.t.Context())
+	return f.replayOf(f.Ledger, f.people())
+}
+
+func (f *forger) replayOf(l *ledger.Ledger, people *replay.People) replay.Report {
+	f.t.Helper()
+	head, err := l.Head(f.t.Context())
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return f.engines.Engine(f.t.Context(), d) }
-	report, err := replay.Replay(f.t.Context(), f.Ledger, compile, replay.Range{To: head.Size}, f.people(), app.Parallel(2), func(int64) {})
+	report, err := replay.Replay(f.t.Context(), l, compile, replay.Range{To: head.Size}, people, app.Parallel(2), func(int64) {})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -149,7 +169,11 @@ func (f *forger) replay() replay.Report {
 // wants wants exactly these differences, each a part of what is said.
 func (f *forger) wants(parts ...string) {
 	f.t.Helper()
-	report := f.replay()
+	f.wantsOf(f.replay(), parts...)
+}
+
+func (f *forger) wantsOf(report replay.Report, parts ...string) {
+	f.t.Helper()
 	if int(report.Different) != len(parts) {
 		f.t.Fatalf("%d differences, want %d: %+v", report.Different, len(parts), report.Differences)
 	}
@@ -160,23 +184,40 @@ func (f *forger) wants(parts ...string) {
 	}
 }
 
-// forged starts a node with acme in force, stops it and gives its ledger, the active bundle and another one.
-func forged(t *testing.T) (f *forger, acme, other gov.BundleDigest) {
+// records are a directory that a node left, with acme in force.
+type records struct {
+	dir   string
+	admin canon.Actor
+}
+
+// left starts a node with acme in force and stops it.
+func left(t *testing.T) records {
 	t.Helper()
-	dir := t.TempDir()
-	n := start(t, newOffice(t).config(dir))
+	r := records{dir: t.TempDir()}
+	n := start(t, newOffice(t).config(r.dir))
 	n.acme()
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	n.forged = true
+	r.admin = canon.Actor{Type: canon.ActorAdmin, ID: strings.Split(n.admin, "_")[2]}
+	return r
+}
+
+// forged gives a copy of the ledger, the active bundle and another one.
+func (r records) forged(t *testing.T) (f *forger, acme, other gov.BundleDigest) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
 	f = forge(t, dir)
-	f.admin = canon.Actor{Type: canon.ActorAdmin, ID: strings.Split(n.admin, "_")[2]}
+	f.admin = r.admin
 	return f, f.bundle(acmeWith(t, "writ.yaml")), f.bundle(acmeWith(t, refundsFile, oldReason, newReason))
 }
 
 func TestReplayAccountsForEveryActivation(t *testing.T) {
 	t.Parallel()
+	base := left(t)
 	ana, maria := aPerson("p_ana"), "p_maria"
 	approve := gov.VoteApprove
 	for name, c := range map[string]struct {
@@ -288,7 +329,7 @@ func TestReplayAccountsForEveryActivation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, acme, other := forged(t)
+			f, acme, other := base.forged(t)
 			c.build(f, acme, other)
 			f.wants(c.want...)
 		})

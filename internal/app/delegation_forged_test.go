@@ -51,6 +51,7 @@ func (f *forger) voteOn(person string, id gov.EntryID, with func(*canon.Delegati
 
 func TestReplayAccountsForEveryDelegation(t *testing.T) {
 	t.Parallel()
+	base := left(t)
 	grant := func(f *forger, by string, scope canon.DelegationScope, vote canon.DelegationVote) {
 		f.append(canon.KindDelegationGranted, aPerson(by), canon.DelegationGranted{DelegationVote: vote, Scope: scope, By: []string{vote.Person}})
 	}
@@ -96,7 +97,7 @@ func TestReplayAccountsForEveryDelegation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, acme, _ := forged(t)
+			f, acme, _ := base.forged(t)
 			c.build(f, acme)
 			f.wants(c.want...)
 		})
@@ -115,9 +116,10 @@ func (whole) Payloads() bool { return true }
 // TestVerifyChecksWhatVotesOnDelegationsAreOn needs no replay, and no bundle.
 func TestVerifyChecksWhatVotesOnDelegationsAreOn(t *testing.T) {
 	t.Parallel()
+	base := left(t)
 	for name, kind := range map[string]canon.Kind{"a denial": canon.KindDelegationVote, "the deciding vote": canon.KindDelegationGranted} {
 		for shown, wants := range map[string]int{"": 0, strings.Repeat("0", 64): 1} {
-			f, acme, _ := forged(t)
+			f, acme, _ := base.forged(t)
 			id, scope := f.request("p_tom", acme, nil)
 			vote := f.voteOn("p_yuki", id, func(v *canon.DelegationVote) {
 				if shown != "" {

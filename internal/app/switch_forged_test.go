@@ -10,6 +10,7 @@ import (
 
 func TestReplayAccountsForEverySwitch(t *testing.T) {
 	t.Parallel()
+	base := left(t)
 	engaged := func(f *forger, people int, until time.Duration) gov.EntryID {
 		body := canon.SwitchEngaged{
 			Scope: gov.SwitchScope{Agent: "support-bot"}, Reason: "x", AskedAt: time.Now().UTC().Format(canon.TimeLayout), People: people, Person: "p_omar",
@@ -61,7 +62,7 @@ func TestReplayAccountsForEverySwitch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _, _ := forged(t)
+			f, _, _ := base.forged(t)
 			c.build(f)
 			f.wants(c.want...)
 		})
