@@ -186,7 +186,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
 	a.people = &people.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	ids.Sessions = a.people
-	a.change = &change.Service{Provider: len(ids.PeopleIssuers()) > 0, Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	a.change = &change.Service{People: a.people, Provider: len(ids.PeopleIssuers()) > 0, Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.contain = &contain.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}

@@ -109,7 +109,7 @@ func (o *office) paged(dir string, p *pager) app.Config {
 	return c
 }
 
-const everything = "notify:\n  hook: {type: webhook, secret: HOOK, events: [approval_requested, approval_decided, change_proposed, change_activated, review_owed]}\n"
+const everything = "notify:\n  hook: {type: webhook, secret: HOOK, events: [approval_requested, approval_decided, change_proposed, change_activated, review_owed, change_not_activated]}\n"
 
 // acmeTells puts examples/acme into force with channels.
 func (n *node) acmeTells(t *testing.T, channels string) {

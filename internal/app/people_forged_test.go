@@ -222,6 +222,11 @@ func TestReplayAccountsForEveryPerson(t *testing.T) {
 			f.linked("p_tom", "t1", "l1")
 			f.linked("p_tom", "l1", "l2")
 		}, []string{"allowed by no session"}},
+		"for the command line, allowed long after the sign-in": {func(f *forger) {
+			f.session("p_tom", "t1", gov.SignInOIDC, nil)
+			f.after(time.Hour)
+			f.linked("p_tom", "t1", "l1")
+		}, []string{"allowed by no session"}},
 		"for the command line, allowed by another person": {func(f *forger) {
 			f.session("p_ana", "a1", gov.SignInOIDC, nil)
 			f.linked("p_tom", "a1", "l1")

@@ -116,3 +116,52 @@ func TestAChangeComesIntoForceAtItsTime(t *testing.T) {
 	}
 	replays(t, dir)
 }
+
+// TestAChangeOfWhoWasRemovedDoesNotComeIntoForce: neither what they scheduled nor what they approved, also when they are back; the
+// ledger says why, and those who review are told.
+func TestAChangeOfWhoWasRemovedDoesNotComeIntoForce(t *testing.T) {
+	t.Parallel()
+	o, p := newOffice(t), newPager(t)
+	n := start(t, o.paged(t.TempDir(), p))
+	n.acmeTells(t, everything)
+	ana, maria, omar := o.signIn("ana", nil), o.signIn("maria", nil), o.signIn("omar", nil)
+	refOf := func(token string) string { return n.get("/v1/me", token).decode(t)["person"].(string) }
+	anas, omars := refOf(ana), refOf(omar)
+	scheduled := func(days, by string) string {
+		t.Helper()
+		id := wantState(t, n.propose(maria, "Longer memory", acmeWith(t, "writ.yaml", "retention:", everything+"retention:", "days: 455", "days: "+days)), "proposed")["id"].(string)
+		wantState(t, n.review(id, omar, "approve"), "approved")
+		wantState(t, n.post("/v1/changes/"+id+"/activate", by, fmt.Sprintf(`{"at":%q}`, o.now().Add(time.Minute).UTC().Format(time.RFC3339Nano))), "scheduled")
+		return id
+	}
+	remove := func(ref string) {
+		t.Helper()
+		if e := n.send(http.MethodDelete, "/v1/people/"+ref, n.admin, "application/json", []byte(`{"reason":"left"}`)); e.status != http.StatusOK {
+			t.Fatalf("remove: %s", e.body)
+		}
+	}
+	want := []string{}
+	refused := func(id, why string) {
+		t.Helper()
+		before := n.active()
+		o.clock.Add(int64(time.Minute))
+		eventually(t, why, func() bool { return n.get("/v1/changes/"+id, n.admin).decode(t)["state"] == "approved" })
+		list := n.entries(canon.KindChangeScheduled, n.admin)
+		last := list[len(list)-1]
+		if body := last["body"].(map[string]any); last["actor"].(map[string]any)["type"] != "system" || body["reason"] != why || body["change"] != id || n.active() != before {
+			t.Errorf("%s: recorded is %v", why, last)
+		}
+		want = append(want, "change_proposed "+id, "change_not_activated "+id)
+		p.wants(want...)
+	}
+
+	first := scheduled("500", ana)
+	remove(anas)
+	if e := n.post("/v1/people", n.admin, `{"person":"user:ana"}`); e.status != http.StatusOK { // who is back did not want it since
+		t.Fatalf("invite: %s", e.body)
+	}
+	refused(first, "the person who scheduled it was removed since")
+	second := scheduled("501", maria)
+	remove(omars)
+	refused(second, "a person who approved it was removed since")
+}

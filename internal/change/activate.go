@@ -28,8 +28,14 @@ type Service struct {
 	Environments *live.Set
 	Key          []byte // of the opaque references of users
 	Provider     bool   // people sign in at an identity provider, which may know who is in a group
+	People       Removals
 	Now          func() time.Time
 	Rand         io.Reader
+}
+
+// Removals says whether a person, named by the opaque reference, was removed after a time. internal/people implements it.
+type Removals interface {
+	RemovedSince(ctx context.Context, person string, since time.Time) (bool, error)
 }
 
 func (s *Service) nonce() (canon.Nonce, error) {

@@ -11,13 +11,16 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // Schedule says when an approved change is to come into force, and who wants that.
 type Schedule struct {
-	By canon.Actor `json:"by"`
-	At string      `json:"at"` // TimeLayout
+	By   canon.Actor `json:"by"`
+	At   string      `json:"at"`             // TimeLayout
+	Made string      `json:"made,omitempty"` // TimeLayout; when that was said
 }
 
 // scheduleMax is how far ahead a change is scheduled.
@@ -37,7 +40,7 @@ func (s *Service) Schedule(ctx context.Context, caller identity.Caller, env *liv
 	if !at.After(now) || at.Sub(now) > scheduleMax {
 		return Proposal{}, &gov.Error{Code: gov.CodeInvalidField, Path: "/at", Detail: "must be in the future, and within 30 days"}
 	}
-	p.Schedule = &Schedule{By: caller.Actor(s.Key).Who(), At: at.UTC().Format(canon.TimeLayout)}
+	p.Schedule = &Schedule{By: caller.Actor(s.Key).Who(), At: at.UTC().Format(canon.TimeLayout), Made: now.UTC().Format(canon.TimeLayout)}
 	p.State, p.doc.Due = gov.ChangeScheduled, at.UTC().Truncate(time.Microsecond)
 	return s.scheduled(ctx, env, caller.Actor(s.Key), p, canon.ChangeScheduled{Change: id, State: p.State, At: p.Schedule.At})
 }
@@ -51,7 +54,8 @@ func (s *Service) Unschedule(ctx context.Context, caller identity.Caller, env *l
 	if p.State != gov.ChangeScheduled {
 		return Proposal{}, &gov.Error{Code: gov.CodeConflict, Detail: "the change is " + string(p.State) + ", and not scheduled"}
 	}
-	return s.unscheduled(ctx, env, caller.Actor(s.Key), p, "")
+	p.State, p.Schedule = gov.ChangeApproved, nil
+	return s.scheduled(ctx, env, caller.Actor(s.Key), p, canon.ChangeScheduled{Change: id, State: p.State})
 }
 
 func (s *Service) findToActivate(ctx context.Context, caller identity.Caller, env *live.Environment, id gov.EntryID) (Proposal, error) {
@@ -65,13 +69,8 @@ func (s *Service) findToActivate(ctx context.Context, caller identity.Caller, en
 	return p, s.mayActivate(caller, env, p)
 }
 
-func (s *Service) unscheduled(ctx context.Context, env *live.Environment, actor canon.Actor, p Proposal, reason string) (Proposal, error) {
-	p.State, p.Schedule = gov.ChangeApproved, nil
-	return s.scheduled(ctx, env, actor, p, canon.ChangeScheduled{Change: p.ID(), State: p.State, Reason: reason})
-}
-
-func (s *Service) scheduled(ctx context.Context, env *live.Environment, actor canon.Actor, p Proposal, body canon.ChangeScheduled) (Proposal, error) {
-	_, err := s.place(ctx, env, canon.KindChangeScheduled, actor, body, nil, func(r *ledger.Record) { r.Docs = []row.Doc{p.document()} })
+func (s *Service) scheduled(ctx context.Context, env *live.Environment, actor canon.Actor, p Proposal, body canon.ChangeScheduled, owed ...row.Doc) (Proposal, error) {
+	_, err := s.place(ctx, env, canon.KindChangeScheduled, actor, body, nil, func(r *ledger.Record) { r.Docs = append(owed, p.document()) })
 	if errors.Is(err, ledger.ErrStale) {
 		return Proposal{}, errStale()
 	}
@@ -116,20 +115,53 @@ func (s *Service) activateDue(ctx context.Context, env *live.Environment, p Prop
 	if err := env.Refresh(ctx); err != nil {
 		return err
 	}
-	why := ""
-	if err := p.activatable(env.Control().Bundle()); err != nil {
-		why = err.Error()
-	} else if by := p.Schedule.By; by.Type == canon.ActorAdmin {
-		if c, ok := s.Environments.Credential(gov.CredentialID(by.ID)); !ok || !c.Valid(s.Now()) {
-			why = "the credential that scheduled it is no longer valid"
-		}
+	control := env.Control()
+	why, err := s.hindrance(ctx, control, p)
+	if err != nil {
+		return err
 	}
-	if why != "" {
-		_, err := s.unscheduled(ctx, env, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, p, why)
+	if why == "" {
+		_, err = s.activateApproved(ctx, env, p.Schedule.By, p)
 		return unlessMoved(err)
 	}
-	_, err := s.activateApproved(ctx, env, p.Schedule.By, p)
+	p.State, p.Schedule = gov.ChangeApproved, nil
+	body := canon.ChangeScheduled{Change: p.ID(), State: p.State, Reason: why}
+	b := control.Engine.Bundle() // a change is scheduled in the place of one
+	owed := outbox.Owe(b, env.Ledger.Name(), b.Approvers, s.Now(), gov.EventChangeNotActivated)
+	_, err = s.scheduled(ctx, env, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, p, body, owed...)
 	return unlessMoved(err)
+}
+
+// hindrance says why a scheduled change does not come into force when its time has come, or nothing: nobody is there then, so whoever
+// wanted it, or approved it, has to be one who still could.
+func (s *Service) hindrance(ctx context.Context, control *state.Control, p Proposal) (string, error) {
+	if err := p.activatable(control.Bundle()); err != nil {
+		return err.Error(), nil
+	}
+	by := p.Schedule.By
+	if c, ok := s.Environments.Credential(gov.CredentialID(by.ID)); by.Type == canon.ActorAdmin && (!ok || !c.Valid(s.Now())) {
+		return "the credential that scheduled it is no longer valid", nil
+	}
+	if by.Type == canon.ActorPerson {
+		if gone, err := s.removedSince(ctx, by.ID, p.Schedule.Made); err != nil || gone {
+			return "the person who scheduled it was removed since", err
+		}
+	}
+	for _, r := range p.Reviews {
+		if gone, err := s.removedSince(ctx, r.Person, r.At); err != nil || gone {
+			return "a person who approved it was removed since", err
+		}
+	}
+	return "", nil
+}
+
+// removedSince takes a time that cannot be read for one long past.
+func (s *Service) removedSince(ctx context.Context, person, since string) (bool, error) {
+	at, err := time.Parse(canon.TimeLayout, since)
+	if err != nil {
+		at = time.Time{}
+	}
+	return s.People.RemovedSince(ctx, person, at)
 }
 
 // unlessMoved passes over that something changed at the same moment: the next step sees how it stands.

@@ -28,11 +28,13 @@ const (
 	EventChangeProposed    Event = "change_proposed"
 	EventChangeActivated   Event = "change_activated"
 	EventReviewOwed        Event = "review_owed" // a rollback is in force and somebody else has to look at it
+
+	EventChangeNotActivated Event = "change_not_activated" // a scheduled change did not come into force when its time had come
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed}
+	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated}
 }
 
 // Notice is what a channel tells of one event. It holds names and reasons, never the input of a call and no name of a person

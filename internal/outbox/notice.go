@@ -61,6 +61,8 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 		return n, s.proposed(&n, b, item)
 	case canon.KindBundleActivated:
 		return n, s.activated(ctx, env, &n, b, item)
+	case canon.KindChangeScheduled:
+		return n, s.notActivated(&n, b, item)
 	default:
 		return n, fmt.Errorf("nobody is told of a %s", item.Kind)
 	}
@@ -157,6 +159,14 @@ func (s *Service) activated(ctx context.Context, env *live.Environment, n *gov.N
 		n.Title += ", and somebody else has to review that"
 		n.Deadline = gov.ReviewDue(n.At)
 	}
+	return err
+}
+
+// notActivated is about a change whose time had come.
+func (s *Service) notActivated(n *gov.Notice, b *bundle.Bundle, item ledger.Item) error {
+	body, err := canon.Body[canon.ChangeScheduled](item.Entry)
+	n.Why, n.State, n.Title = short([]string{body.Reason}), string(body.State), fmt.Sprintf("A scheduled change of the bundle of %s did not come into force", n.Environment)
+	s.change(n, b, body.Change)
 	return err
 }
 

@@ -40,6 +40,7 @@ type Person struct {
 	Passkeys  []webauthn.Credential `json:"passkeys,omitempty"`
 	SeenAt    string                `json:"signed_in_at,omitempty"` // TimeLayout; newest sign-in
 	Removals  int                   `json:"removals,omitempty"`     // how often the person was removed: sessions of before stay over
+	RemovedAt string                `json:"removed_at,omitempty"`   // TimeLayout; when last
 
 	doc row.Doc
 }
@@ -187,7 +188,14 @@ func (s *Service) Remove(ctx context.Context, actor canon.Actor, ref, reason str
 		return p, err
 	}
 	p.State, p.Invite, p.InvitedTo, p.Passkeys, p.Roles = gov.PersonRemoved, "", "", nil, nil
-	p.Removals++
+	p.Removals, p.RemovedAt = p.Removals+1, s.Now().UTC().Format(canon.TimeLayout)
 	body := canon.PersonRemoved{Person: ref, Reason: reason}
 	return p, s.record(ctx, canon.KindPersonRemoved, actor, body, nil, p.document())
+}
+
+// RemovedSince says whether a person was removed after a time, also if they were invited again. It is what change.Service asks of
+// whoever is not there when what they wanted comes about.
+func (s *Service) RemovedSince(ctx context.Context, ref string, since time.Time) (bool, error) {
+	p, err := s.person(ctx, ref)
+	return p.State == gov.PersonRemoved || p.RemovedAt > since.UTC().Format(canon.TimeLayout), err
 }
