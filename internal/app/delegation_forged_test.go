@@ -89,6 +89,21 @@ func TestReplayAccountsForEveryDelegation(t *testing.T) {
 			grant(f, "p_yuki", scope, f.voteOn("p_yuki", id, nil))
 			grant(f, "p_maria", scope, f.voteOn("p_maria", id, nil))
 		}, []string{"which no vote of this person could change"}},
+		"expired before its time": {func(f *forger, acme gov.BundleDigest) {
+			id, _ := f.request("p_tom", acme, nil)
+			f.append(canon.KindDelegationExpired, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.DelegationExpired{Delegation: id})
+		}, []string{"was not undecided by then"}},
+		"expired, and granted after": {func(f *forger, acme gov.BundleDigest) {
+			id, scope := f.request("p_tom", acme, nil)
+			f.after(25 * time.Hour)
+			f.append(canon.KindDelegationExpired, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.DelegationExpired{Delegation: id})
+			grant(f, "p_yuki", scope, f.voteOn("p_yuki", id, nil))
+		}, []string{"which no vote of this person could change"}},
+		"expired by somebody": {func(f *forger, acme gov.BundleDigest) {
+			id, _ := f.request("p_tom", acme, nil)
+			f.after(25 * time.Hour)
+			f.append(canon.KindDelegationExpired, aPerson("p_tom"), canon.DelegationExpired{Delegation: id})
+		}, []string{"expired by person p_tom"}},
 		"after it was withdrawn": {func(f *forger, acme gov.BundleDigest) {
 			id, scope := f.request("p_tom", acme, nil)
 			f.append(canon.KindDelegationEnded, aPerson("p_tom"), canon.DelegationEnded{Delegation: id, Person: "p_tom", Commitments: map[canon.Group]canon.Commitment{}})

@@ -375,3 +375,27 @@ func TestPeopleAreToldOfDelegations(t *testing.T) {
 		}
 	}
 }
+
+// TestADelegationThatNobodyDecidesExpires in the ledger, and those who were asked are told.
+func TestADelegationThatNobodyDecidesExpires(t *testing.T) {
+	t.Parallel()
+	o, p := newOffice(t), newPager(t)
+	n := start(t, o.paged(t.TempDir(), p))
+	n.acmeTells(t, everything)
+	yuki := o.signIn("yuki", nil)
+	id, withdrawn := n.delegate(yuki, o.refunds(nil)), n.delegate(yuki, o.refunds(nil))
+	n.wantDelegation(n.end(withdrawn, yuki, "not needed"), "ended")
+	p.wants("approval_requested "+id, "approval_requested "+withdrawn)
+	o.clock.Add(int64(21 * time.Minute))
+	eventually(t, "the ledger says so", func() bool { return len(entries(n, n.admin, "prod", "delegation_expired")) == 1 })
+	e := entries(n, n.admin, "prod", "delegation_expired")[0]
+	if e["actor"].(map[string]any)["type"] != "system" || e["body"].(map[string]any)["delegation"] != id || n.delegation(id)["state"] != "expired" {
+		t.Errorf("recorded is %v, and it is %v", e, n.delegation(id)["state"])
+	}
+	p.wants("approval_requested "+id, "approval_requested "+withdrawn, "approval_decided "+id)
+	wantProblem(t, n.voteDelegation(id, o.signIn("tom", nil), "approve"), 409, "approval_closed")
+	list := n.get("/v1/delegations?environment=prod&state=expired", n.admin).decode(t)["delegations"].([]any)
+	if len(list) != 1 || list[0].(map[string]any)["id"] != id {
+		t.Errorf("expired are %v", list)
+	}
+}

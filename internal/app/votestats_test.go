@@ -98,6 +98,18 @@ func TestStatisticsShowRubberStamping(t *testing.T) {
 	if early := stats(before.Add(-time.Hour), before); early["votes_read"] != 0.0 || early["total"] != 0.0 || len(early["approvers"].([]any)) != 0 {
 		t.Errorf("before there was anything: %v", early)
 	}
+	// Votes on delegations count as those on calls, for it and against it.
+	asks, answers := o.signIn("yuki", nil), o.signIn("maria", nil)
+	n.grant(asks, o.refunds(nil), answers)
+	n.wantDelegation(n.voteDelegation(n.delegate(asks, o.refunds(nil)), answers, "deny"), "denied")
+	eventually(t, "votes on delegations count", func() bool { return stats(before, o.now())["votes_read"] == 103.0 })
+	got = stats(before, o.now())
+	if p := tally(t, got, "policies", "policy", "refunds-over-500"); p["votes"] != 103.0 || got["total"] != 102.0 {
+		t.Errorf("with delegations: %v of %v requests", p, got["total"])
+	}
+	if maria := tally(t, got, "approvers", "person", ref("maria")); maria["votes"] != 3.0 || maria["approvals"] != 2.0 {
+		t.Errorf("maria, with delegations: %v", maria)
+	}
 	for _, path := range []string{"&from=yesterday", "&from=2026-01-01T00:00:00Z&to=2025-01-01T00:00:00Z", "&from=2020-01-01T00:00:00Z", "&buckets=3"} {
 		if e := n.get("/v1/approvals/stats?environment=prod"+path, n.admin); e.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", path, e.status, e.body)

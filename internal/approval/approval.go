@@ -152,9 +152,19 @@ func (s *Service) Wait(ctx context.Context, env *live.Environment, decision gov.
 // closeMax is how many requests one step closes.
 const closeMax = 256
 
-// Close records that the time of requests is over. They were over before: this is so that the ledger says it.
+// Close records that the time of requests is over, those for standing consents too. They were over before: this is so that the
+// ledger says it, and that people are told.
 func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int, err error) {
 	now := s.Now()
+	closed, err = s.closeDelegations(ctx, env, now)
+	if err != nil {
+		return closed, err
+	}
+	more, err := s.closeRequests(ctx, env, now)
+	return closed + more, err
+}
+
+func (s *Service) closeRequests(ctx context.Context, env *live.Environment, now time.Time) (closed int, err error) {
 	docs, err := env.Ledger.Store().DocsDue(ctx, env.Ledger.Name(), DocKind, now, closeMax)
 	if err != nil || len(docs) == 0 {
 		return 0, err

@@ -76,7 +76,10 @@ func (d Delegation) document() row.Doc {
 		panic("approval: a delegation is not JSON: " + err.Error())
 	}
 	doc := d.doc
-	doc.Kind, doc.State, doc.Data = DelegationKind, string(d.State), data
+	doc.Kind, doc.State, doc.Data, doc.Due = DelegationKind, string(d.State), data, time.Time{}
+	if d.State == gov.DelegationPending {
+		doc.Due = d.Asked.Due()
+	}
 	return doc
 }
 
@@ -103,11 +106,9 @@ func FindDelegation(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Dele
 // recordedAs is the state in which a document waits until it is found to be in another one.
 func recordedAs(in gov.DelegationState) gov.DelegationState {
 	switch in {
-	case gov.DelegationExpired:
-		return gov.DelegationPending
 	case gov.DelegationOver:
 		return gov.DelegationGranted
-	case gov.DelegationLapsed: // either of these
+	case gov.DelegationExpired, gov.DelegationLapsed: // pending and expired, pending and granted
 		return ""
 	default:
 		return in
@@ -408,6 +409,34 @@ func mayEnd(person identity.Caller, env *live.Environment, d Delegation) ([]gov.
 		return nil, &gov.Error{Code: gov.CodeNotEligible, Detail: fmt.Sprintf("a delegation is ended by members of %v, and by responders", d.Asked.Asked.Groups)}
 	}
 	return groups, nil
+}
+
+// closeDelegations records that nobody decided requests for standing consents in time.
+func (s *Service) closeDelegations(ctx context.Context, env *live.Environment, now time.Time) (closed int, err error) {
+	docs, err := env.Ledger.Store().DocsDue(ctx, env.Ledger.Name(), DelegationKind, now, closeMax)
+	if err != nil || len(docs) == 0 {
+		return 0, err
+	}
+	if err := env.Refresh(ctx); err != nil {
+		return 0, err
+	}
+	for _, doc := range docs {
+		d, err := delegationOf(doc)
+		if err != nil {
+			return closed, err
+		}
+		d.State = gov.DelegationExpired
+		actor := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
+		_, err = s.append(ctx, env, canon.KindDelegationExpired, actor, canon.DelegationExpired{Delegation: d.ID()}, nil, func(r *ledger.Record) {
+			b := env.Control().Engine.Bundle() // there is one: the request was for a gate of it, or of one before
+			r.Docs = append(outbox.Owe(b, env.Ledger.Name(), d.Asked.Asked.Groups, now, gov.EventApprovalDecided), d.document())
+		})
+		if err != nil {
+			return closed, err
+		}
+		closed++
+	}
+	return closed, nil
 }
 
 // ended is the document of a standing consent after it was ended.

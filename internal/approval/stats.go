@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -88,22 +89,14 @@ func (s *Service) Stats(ctx context.Context, env *live.Environment, from, to tim
 	if out.Requests, err = store.CountDocsOpened(ctx, name, DocKind, first, end); err != nil {
 		return out, err
 	}
-	q := ledger.Query{Filters: []ledger.Filter{{Dim: ledger.DimKind, Value: string(canon.KindApprovalVote)}}, From: from, To: to, Limit: statsPage}
-	for out.Votes < statsVotesMax {
-		page, err := env.Ledger.Find(ctx, q)
-		if err != nil {
+	votes, err := out.votes(ctx, env.Ledger, from, to)
+	if err != nil {
+		return out, err
+	}
+	for page := range slices.Chunk(votes, statsPage) {
+		if err := out.take(ctx, env.Ledger, page); err != nil {
 			return out, err
 		}
-		if err := out.take(ctx, env.Ledger, page.Indexes); err != nil {
-			return out, err
-		}
-		if q.Before == 0 {
-			out.Through = page.Through
-		}
-		if out.Complete = !page.More; out.Complete {
-			break
-		}
-		q.Before = page.Indexes[len(page.Indexes)-1]
 	}
 	for _, t := range slices.Concat(slices.Collect(maps.Values(out.People)), slices.Collect(maps.Values(out.Groups)), slices.Collect(maps.Values(out.Policies))) {
 		t.sum()
@@ -111,18 +104,81 @@ func (s *Service) Stats(ctx context.Context, env *live.Environment, from, to tim
 	return out, nil
 }
 
-// take counts a page of votes.
+// votes finds the newest votes of a time, on calls and on delegations, newest first.
+func (s *Stats) votes(ctx context.Context, l *ledger.Ledger, from, to time.Time) ([]int64, error) {
+	var all []int64
+	s.Complete, s.Through = true, math.MaxInt64
+	for _, kind := range []canon.Kind{canon.KindApprovalVote, canon.KindDelegationVote, canon.KindDelegationGranted} {
+		found, through, complete, err := votesOf(ctx, l, kind, from, to)
+		if err != nil {
+			return nil, err
+		}
+		all, s.Through, s.Complete = append(all, found...), min(s.Through, through), s.Complete && complete
+	}
+	slices.SortFunc(all, func(a, b int64) int { return cmp.Compare(b, a) })
+	if len(all) > statsVotesMax {
+		all, s.Complete = all[:statsVotesMax], false
+	}
+	return all, nil
+}
+
+// votesOf finds the newest entries of a kind.
+func votesOf(ctx context.Context, l *ledger.Ledger, kind canon.Kind, from, to time.Time) (found []int64, through int64, complete bool, err error) {
+	q := ledger.Query{Filters: []ledger.Filter{{Dim: ledger.DimKind, Value: string(kind)}}, From: from, To: to, Limit: statsPage}
+	for len(found) < statsVotesMax {
+		page, err := l.Find(ctx, q)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		if found = append(found, page.Indexes...); q.Before == 0 {
+			through = page.Through
+		}
+		if !page.More {
+			return found, through, true, nil
+		}
+		q.Before = page.Indexes[len(page.Indexes)-1]
+	}
+	return found, through, false, nil
+}
+
+// cast is a vote on a call or on a delegation.
+type cast struct {
+	on     int64 // index of the entry that asks
+	person string
+	groups []gov.GroupID
+	vote   gov.Vote
+}
+
+func castOf(e canon.Entry) (cast, error) {
+	on := func(id gov.EntryID, person string, groups []gov.GroupID, vote gov.Vote) cast {
+		index, _, _ := canon.IndexOf(id)
+		return cast{index, person, groups, vote}
+	}
+	switch e.Kind {
+	case canon.KindDelegationVote:
+		b, err := canon.Body[canon.DelegationVote](e)
+		return on(b.Delegation, b.Person, b.Groups, b.Vote), err
+	case canon.KindDelegationGranted:
+		b, err := canon.Body[canon.DelegationGranted](e)
+		return on(b.Delegation, b.Person, b.Groups, b.Vote), err
+	default:
+		b, err := canon.Body[canon.ApprovalVote](e)
+		return on(b.Decision, b.Person, b.Groups, b.Vote), err
+	}
+}
+
+// take counts votes.
 func (s *Stats) take(ctx context.Context, l *ledger.Ledger, indexes []int64) error {
 	votes, err := l.Several(ctx, indexes)
 	if err != nil {
 		return err
 	}
-	bodies, wanted := make([]canon.ApprovalVote, len(votes)), make([]int64, len(votes))
+	casts, wanted := make([]cast, len(votes)), make([]int64, len(votes))
 	for i, v := range votes {
-		if bodies[i], err = canon.Body[canon.ApprovalVote](v.Entry); err != nil {
+		if casts[i], err = castOf(v.Entry); err != nil {
 			return err
 		}
-		wanted[i], _, _ = canon.IndexOf(bodies[i].Decision)
+		wanted[i] = casts[i].on
 	}
 	asked, err := requests(ctx, l, wanted)
 	if err != nil {
@@ -133,19 +189,19 @@ func (s *Stats) take(ctx context.Context, l *ledger.Ledger, indexes []int64) err
 		if err != nil {
 			return err
 		}
-		s.count(bodies[i], asked[wanted[i]], at)
+		s.count(casts[i], asked[casts[i].on], at)
 	}
 	s.Votes += int64(len(votes))
 	return nil
 }
 
-// asked is what a decision asked people for, and when.
+// asked is what people were asked for, and when.
 type asked struct {
 	at       time.Time
 	policies []gov.PolicyID
 }
 
-// requests reads the decisions at indexes, by index.
+// requests reads the decisions, and the requests for delegations, at indexes, by index.
 func requests(ctx context.Context, l *ledger.Ledger, indexes []int64) (map[int64]asked, error) {
 	wanted := slices.Clone(indexes)
 	slices.SortFunc(wanted, func(a, b int64) int { return cmp.Compare(b, a) })
@@ -155,31 +211,37 @@ func requests(ctx context.Context, l *ledger.Ledger, indexes []int64) (map[int64
 	}
 	out := make(map[int64]asked, len(items))
 	for _, item := range items {
-		d, err := canon.Body[canon.Decision](item.Entry)
-		if err != nil {
+		if out[item.Index], err = askedOf(item); err != nil {
 			return nil, err
 		}
-		at, err := item.Time()
-		if err != nil {
-			return nil, err
-		}
-		a := asked{at: at}
-		if d.Approval != nil {
-			a.policies = d.Approval.Policies
-		}
-		out[item.Index] = a
 	}
 	return out, nil
 }
 
-func (s *Stats) count(v canon.ApprovalVote, a asked, at time.Time) {
+func askedOf(item ledger.Item) (asked, error) {
+	at, err := item.Time()
+	if err != nil {
+		return asked{}, err
+	}
+	if item.Kind == canon.KindDelegationRequested {
+		b, err := canon.Body[canon.DelegationRequested](item.Entry)
+		return asked{at, []gov.PolicyID{b.Scope.Policy}}, err
+	}
+	d, err := canon.Body[canon.Decision](item.Entry)
+	if err != nil || d.Approval == nil {
+		return asked{at: at}, err
+	}
+	return asked{at, d.Approval.Policies}, nil
+}
+
+func (s *Stats) count(v cast, a asked, at time.Time) {
 	took := at.Sub(a.at)
-	tallyOf(s.People, v.Person).add(v.Vote, took)
-	for _, g := range v.Groups {
-		tallyOf(s.Groups, g).add(v.Vote, took)
+	tallyOf(s.People, v.person).add(v.vote, took)
+	for _, g := range v.groups {
+		tallyOf(s.Groups, g).add(v.vote, took)
 	}
 	for _, p := range a.policies {
-		tallyOf(s.Policies, p).add(v.Vote, took)
+		tallyOf(s.Policies, p).add(v.vote, took)
 	}
 }
 

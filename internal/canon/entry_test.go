@@ -101,8 +101,9 @@ func bodies() map[canon.Kind]any {
 			Incident: "inc_x", Event: "action_item.created", State: gov.IncidentActive, Severity: 2, EffectiveAt: "2026-11-23T14:00:00.000000Z", Owner: "p_y",
 			Reason: "false_positive", Into: "inc_y", Refs: []string{"swi_x"}, Due: "2026-12-01T00:00:00.000000Z", Person: "p_x", Commitments: commitments,
 		},
-		canon.KindDelegationEnded: canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
-		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
+		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
+		canon.KindApprovalExpired:   canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
+		canon.KindDelegationExpired: canon.DelegationExpired{Delegation: "del_x"},
 	}
 }
 

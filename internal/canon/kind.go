@@ -39,6 +39,7 @@ const (
 	KindDelegationVote      Kind = "delegation_vote"
 	KindDelegationGranted   Kind = "delegation_granted"
 	KindDelegationEnded     Kind = "delegation_ended"
+	KindDelegationExpired   Kind = "delegation_expired"
 
 	KindSwitchEngaged  Kind = "switch_engaged"
 	KindSwitchProposed Kind = "switch_proposed"
@@ -59,7 +60,7 @@ func Kinds() []Kind {
 		KindRefusals, KindHeartbeat, KindRecorderGap, KindScrub, KindErasure, KindApprovalVote, KindApprovalExpired,
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
-		KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
+		KindDelegationExpired, KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
 		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise,
 	}
 }
@@ -175,6 +176,8 @@ func (k Kind) newBody() (any, error) {
 		return new(Probe), nil
 	case KindExercise:
 		return new(Exercise), nil
+	case KindDelegationExpired:
+		return new(DelegationExpired), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -515,6 +518,11 @@ type IncidentEvent struct {
 	Person      string            `json:"person,omitempty"`       // opaque reference, of a person; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the person's name, and to the text
+}
+
+// DelegationExpired says that nobody decided a request for a standing consent in time.
+type DelegationExpired struct {
+	Delegation gov.EntryID `json:"delegation"`
 }
 
 // ChangeProposed says that somebody wants a bundle to replace the active one. The actor is the author.

@@ -50,13 +50,19 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 		if err != nil {
 			return n, err
 		}
-		return n, s.delegationDecided(ctx, env, &n, body)
+		return n, s.delegationDecided(ctx, env, &n, body.Delegation, body.State)
 	case canon.KindDelegationGranted:
 		body, err := canon.Body[canon.DelegationGranted](item.Entry)
 		if err != nil {
 			return n, err
 		}
-		return n, s.delegationDecided(ctx, env, &n, body.DelegationVote)
+		return n, s.delegationDecided(ctx, env, &n, body.Delegation, body.State)
+	case canon.KindDelegationExpired:
+		body, err := canon.Body[canon.DelegationExpired](item.Entry)
+		if err != nil {
+			return n, err
+		}
+		return n, s.delegationDecided(ctx, env, &n, body.Delegation, gov.DelegationExpired)
 	case canon.KindChangeProposed:
 		return n, s.proposed(&n, b, item)
 	case canon.KindBundleActivated:
@@ -117,13 +123,13 @@ func (s *Service) delegation(n *gov.Notice, request ledger.Item, state gov.Deleg
 	return err
 }
 
-func (s *Service) delegationDecided(ctx context.Context, env *live.Environment, n *gov.Notice, vote canon.DelegationVote) error {
-	item, err := env.Ledger.ByID(ctx, vote.Delegation)
+func (s *Service) delegationDecided(ctx context.Context, env *live.Environment, n *gov.Notice, id gov.EntryID, state gov.DelegationState) error {
+	item, err := env.Ledger.ByID(ctx, id)
 	if err != nil {
 		return err
 	}
-	err = s.delegation(n, item, vote.State)
-	n.Title = fmt.Sprintf("%s: a delegation for %s in %s", vote.State, n.Agent, n.Environment)
+	err = s.delegation(n, item, state)
+	n.Title = fmt.Sprintf("%s: a delegation for %s in %s", state, n.Agent, n.Environment)
 	return err
 }
 

@@ -77,6 +77,12 @@ func (s *standing) take(e canon.Entry, raw ledger.Raw, c *state.Control) (what s
 			what = fmt.Sprintf("%s is granted otherwise than it was asked for and voted on", body.Delegation)
 		}
 		return what, err
+	case canon.KindDelegationExpired:
+		body, err := canon.Body[canon.DelegationExpired](e)
+		if err != nil {
+			return "", err
+		}
+		return s.expired(e, body.Delegation)
 	case canon.KindDelegationEnded:
 		body, err := canon.Body[canon.DelegationEnded](e)
 		asked := s.asked[body.Delegation]
@@ -110,6 +116,24 @@ func requested(e canon.Entry, body canon.DelegationRequested, c *state.Control) 
 		return "a delegation was asked for that is longer, or for more, than one may be"
 	}
 	return ""
+}
+
+// expired follows that nobody decided a request in time.
+func (s *standing) expired(e canon.Entry, id gov.EntryID) (what string, err error) {
+	at, err := e.Time()
+	if err != nil {
+		return "", err
+	}
+	asked, known := s.asked[id]
+	switch {
+	case e.Actor.Type != canon.ActorSystem:
+		what = fmt.Sprintf("%s expired by %s %s", id, e.Actor.Type, e.Actor.ID)
+	case !known || asked.over || asked.votes.At(at.Add(actSlack)) != gov.ApprovalExpired:
+		what = fmt.Sprintf("%s expired, and was not undecided by then", id)
+	}
+	asked.over = true
+	s.asked[id] = asked
+	return what, nil
 }
 
 // vote counts a vote again and says whether the request came as far by it as was recorded.
