@@ -134,6 +134,13 @@ func TestVerifyNamesWhatWasTamperedWith(t *testing.T) {
 	if status, out := execute(t, "replay", "--data", dir); status != 0 || !strings.Contains(out, "600 decisions judged again: 600 the same, 0 different") {
 		t.Fatalf("untouched: %d %s", status, out)
 	}
+	// Also where only one ledger is replayed, what people did in it is held against the organization's.
+	if status, out := execute(t, "replay", "--data", dir, "-l", "prod"); status != 0 || !strings.Contains(out, "; 2 of 2 acts of people and administrators held against sign-ins and credentials") || strings.Contains(out, "ledger org") {
+		t.Fatalf("one ledger: %d %s", status, out)
+	}
+	if status, out := execute(t, "replay", "--data", dir, "--json"); status != 0 || !strings.Contains(out, `"acts_held": 2`) || !strings.Contains(out, `"acts_not_held": {}`) {
+		t.Fatalf("as JSON: %d %s", status, out)
+	}
 	const batch = "(SELECT first FROM batch WHERE ledger = 'prod' AND first > 100 ORDER BY first LIMIT 1)"
 	for name, c := range map[string]struct {
 		statements []string

@@ -1,7 +1,9 @@
 // Package replay re-performs: it rebuilds control state and sessions from the entries of a ledger alone, judges every
-// decision again, and compares; and it accounts for every bundle that came into force: who proposed it, who else reviewed it.
+// decision again, and compares; it accounts for every bundle that came into force: who proposed it, who else reviewed it; and it holds
+// what people and administrators did against who they were, by the organization's ledger: invited, enrolled, signed in, removed.
 // An auditor samples; this takes the whole population. It promises that a decision it counts as the same was judged afresh from
-// what is recorded, and that what cannot be judged again, because its input was erased, is counted as such and never passed over.
+// what is recorded, and that what cannot be judged again, because its input was erased, or not held against a sign-in,
+// because none is recorded, is counted as such and never passed over.
 package replay
 
 import (
@@ -26,14 +28,13 @@ type Difference struct {
 
 // Report says what was re-performed.
 type Report struct {
-	Ledger      gov.Environment `json:"ledger"`
-	From        int64           `json:"from"` // decisions of entries [From, To) were judged again
-	To          int64           `json:"to"`
-	Entries     int64           `json:"entries"`     // folded, from the first on
-	Activations int64           `json:"activations"` // of bundles, each accounted for or among the differences
-	Acts        int64           `json:"acts"`        // of people and administrators
-	Held        int64           `json:"acts_held"`   // of these against their sign-ins and credentials, or among the differences
-
+	Ledger      gov.Environment  `json:"ledger"`
+	From        int64            `json:"from"` // decisions of entries [From, To) were judged again
+	To          int64            `json:"to"`
+	Entries     int64            `json:"entries"`       // folded, from the first on
+	Activations int64            `json:"activations"`   // of bundles, each accounted for or among the differences
+	Acts        int64            `json:"acts"`          // of people and administrators
+	Held        int64            `json:"acts_held"`     // of these against their sign-ins and credentials, or among the differences
 	NotHeld     map[string]int64 `json:"acts_not_held"` // the others, by why
 	Decisions   int64            `json:"decisions"`
 	Same        int64            `json:"same"`
