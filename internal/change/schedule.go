@@ -13,7 +13,6 @@ import (
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/row"
-	"github.com/writ-dev/writ/internal/state"
 )
 
 // Schedule says when an approved change is to come into force, and who wants that.
@@ -116,9 +115,12 @@ func (s *Service) activateDue(ctx context.Context, env *live.Environment, p Prop
 		return err
 	}
 	control := env.Control()
-	why, err := s.hindrance(ctx, control, p)
+	why, err := s.hindrance(ctx, p)
 	if err != nil {
 		return err
+	}
+	if refused := p.activatable(control.Bundle()); refused != nil {
+		why = refused.Error()
 	}
 	if why == "" {
 		_, err = s.activateApproved(ctx, env, p.Schedule.By, p)
@@ -134,10 +136,7 @@ func (s *Service) activateDue(ctx context.Context, env *live.Environment, p Prop
 
 // hindrance says why a scheduled change does not come into force when its time has come, or nothing: nobody is there then, so whoever
 // wanted it, or approved it, has to be one who still could.
-func (s *Service) hindrance(ctx context.Context, control *state.Control, p Proposal) (string, error) {
-	if err := p.activatable(control.Bundle()); err != nil {
-		return err.Error(), nil
-	}
+func (s *Service) hindrance(ctx context.Context, p Proposal) (string, error) {
 	by := p.Schedule.By
 	if c, ok := s.Environments.Credential(gov.CredentialID(by.ID)); by.Type == canon.ActorAdmin && (!ok || !c.Valid(s.Now())) {
 		return "the credential that scheduled it is no longer valid", nil
