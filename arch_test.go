@@ -22,8 +22,10 @@ func layers() map[string]layer {
 		"internal/row":      {1, nil},
 		"internal/canon":    {1, nil},
 		"internal/merkle":   {1, []string{"internal/row"}},
-		"internal/bundle":   {1, []string{"internal/canon"}},
-		"internal/policy":   {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/price":    {1, nil},
+		"internal/bundle":   {1, []string{"internal/canon", "internal/price"}},
+		"internal/limit":    {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/policy":   {1, []string{"internal/bundle", "internal/canon", "internal/limit"}},
 		"internal/passkey":  {1, []string{"internal/canon"}},
 		"internal/state":    {1, []string{"internal/policy", "internal/canon"}},
 		"internal/trace":    {1, []string{"internal/canon"}},
@@ -59,7 +61,7 @@ type layer struct {
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
 	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
-	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
+	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},
