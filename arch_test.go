@@ -27,14 +27,15 @@ func layers() map[string]layer {
 		"internal/limit":    {1, []string{"internal/bundle", "internal/canon"}},
 		"internal/policy":   {1, []string{"internal/bundle", "internal/canon", "internal/limit"}},
 		"internal/passkey":  {1, []string{"internal/canon"}},
-		"internal/state":    {1, []string{"internal/policy", "internal/canon"}},
+		"internal/state":    {1, []string{"internal/policy", "internal/canon", "internal/limit"}},
 		"internal/trace":    {1, []string{"internal/canon"}},
 		"internal/ledger":   {2, nil},
 		"internal/live":     {2, []string{"internal/ledger"}},
 		"internal/identity": {2, nil},
 		"internal/outbox":   {2, []string{"internal/ledger", "internal/live"}},
 		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
-		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox"}},
+		"internal/meter":    {2, []string{"internal/ledger", "internal/live", "internal/outbox"}},
+		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox", "internal/meter"}},
 		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/contain":  {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
@@ -60,7 +61,7 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
 	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},

@@ -41,6 +41,7 @@ func plus(a, b int64) int64 {
 type Counter struct {
 	window  int64 // microseconds
 	fixed   bool
+	money   bool
 	warn    int64 // how much used is worth telling people, or 0
 	warned  int64 // when that was last so, microseconds
 	buckets []bucket
@@ -54,7 +55,7 @@ type bucket struct {
 
 // NewCounter is an empty counter of a rule.
 func NewCounter(r *Rule) Counter {
-	return Counter{window: r.WindowSeconds * 1_000_000, fixed: r.Fixed}
+	return Counter{window: r.WindowSeconds * 1_000_000, fixed: r.Fixed, money: r.MicroUSD > 0}
 }
 
 func (c *Counter) width() int64 {
@@ -120,12 +121,29 @@ func (c *Counter) Full(at time.Time, charge Charge) bool {
 	if charge.Wrong {
 		return true
 	}
-	u := c.Use(at)
-	if charge.MicroUSD > 0 {
-		return plus(u.Micro(), charge.Micro) > charge.MicroUSD
+	if c.money {
+		return plus(c.Used(at), charge.Micro) > charge.MicroUSD
 	}
-	return u.Calls >= charge.Calls
+	return c.Used(at) >= charge.Calls
 }
+
+// Used is how much of the limit is used at a time: calls, or micro-USD of a budget.
+func (c *Counter) Used(at time.Time) int64 {
+	u := c.Use(at)
+	if c.money {
+		return u.Micro()
+	}
+	return u.Calls
+}
+
+// Money says that it counts money, not calls.
+func (c *Counter) Money() bool { return c.money }
+
+// WindowSeconds is how long its windows are.
+func (c *Counter) WindowSeconds() int64 { return c.window / 1_000_000 }
+
+// Warn is how much used is worth telling people, and when that was last so.
+func (c *Counter) Warn() (level int64, at time.Time) { return c.warn, time.UnixMicro(c.warned).UTC() }
 
 // Add counts a charge. warn says that people are to be told how much is used.
 func (c *Counter) Add(at time.Time, charge Charge) (warn bool) {
@@ -139,15 +157,11 @@ func (c *Counter) Add(at time.Time, charge Charge) (warn bool) {
 	}
 	b := &c.buckets[last]
 	b.Calls++
-	if charge.MicroUSD > 0 {
+	if c.money {
 		b.Reserved = plus(b.Reserved, charge.Micro)
 	}
 	c.warn = (charge.Max()*charge.WarnAt + 99) / 100
-	used := c.Use(at)
-	if charge.MicroUSD > 0 {
-		return c.crossed(now, used.Micro())
-	}
-	return c.crossed(now, used.Calls)
+	return c.crossed(now, c.Used(at))
 }
 
 // drop forgets what is out of the window for good.
@@ -185,8 +199,7 @@ func (c *Counter) Settle(decided, now time.Time, held, micro int64, unpriced boo
 		if unpriced {
 			b.Unpriced++
 		}
-		u := c.Use(now)
-		return c.crossed(micros(now), u.Micro())
+		return c.crossed(micros(now), c.Used(now))
 	}
 	return false
 }
@@ -194,16 +207,24 @@ func (c *Counter) Settle(decided, now time.Time, held, micro int64, unpriced boo
 // form is the first number of an encoded counter.
 const form = 1
 
+const (
+	flagFixed = 1 << iota
+	flagMoney
+)
+
 // Append appends the counter's form, which is small: every commit that counts writes it. It is one JSON array of whole numbers:
-// form, window, fixed, warn, warned, and for each bucket by how much its number is greater than the one before, calls, spent,
+// form, window, flags, warn, warned, and for each bucket by how much its number is greater than the one before, calls, spent,
 // reserved, unpriced.
 func (c *Counter) Append(dst []byte) []byte {
-	fixed := int64(0)
+	flags := int64(0)
 	if c.fixed {
-		fixed = 1
+		flags |= flagFixed
+	}
+	if c.money {
+		flags |= flagMoney
 	}
 	dst = append(dst, '[')
-	for _, n := range [...]int64{form, c.window, fixed, c.warn} {
+	for _, n := range [...]int64{form, c.window, flags, c.warn} {
 		dst = append(strconv.AppendInt(dst, n, 10), ',')
 	}
 	dst = strconv.AppendInt(dst, c.warned, 10)
@@ -232,7 +253,8 @@ func Parse(data []byte) (Counter, error) {
 	if !ok || len(numbers) < headFields || (len(numbers)-headFields)%bucketFields != 0 || numbers[0] != form || numbers[1] <= 0 {
 		return Counter{}, errForm
 	}
-	c := Counter{window: numbers[1], fixed: numbers[2] == 1, warn: numbers[3], warned: numbers[4]}
+	flags := numbers[2]
+	c := Counter{window: numbers[1], fixed: flags&flagFixed != 0, money: flags&flagMoney != 0, warn: numbers[3], warned: numbers[4]}
 	c.buckets = make([]bucket, 0, (len(numbers)-headFields)/bucketFields+1)
 	number := int64(0)
 	for rest := numbers[headFields:]; len(rest) > 0; rest = rest[bucketFields:] {

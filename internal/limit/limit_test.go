@@ -48,7 +48,8 @@ func TestAWindowNeverHoldsMoreThanItsLimit(t *testing.T) {
 			return n
 		}
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			at = at.Add(time.Duration(rapid.Int64Range(0, int64(window)/int64(most)).Draw(t, "after")))
+			steps := []time.Duration{0, 0, time.Microsecond, window / time.Duration(most), slack, window - slack, window - time.Microsecond, window}
+			at = at.Add(rapid.SampledFrom(steps).Draw(t, "after")).Truncate(time.Microsecond) // as entries have it
 			if l.MicroUSD > 0 && len(past) > 0 && rapid.Bool().Draw(t, "settles") {
 				i := rapid.IntRange(0, len(past)-1).Draw(t, "which")
 				if p := &past[i]; p.held > 0 {

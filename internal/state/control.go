@@ -170,12 +170,14 @@ type Question struct {
 	Consent    *policy.Consent // that people gave to this very call, if they were asked
 	Principal  gov.Principal   // of Call as records name it: a user by the opaque reference
 	Spent      []gov.EntryID   // standing consents that were used as often as they allow
+	Full       policy.Full     // whether limits are used up; nil: none is
 }
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
 	s := policy.State{
 		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
+		Who: q.Principal, Full: q.Full,
 	}
 	if q.Principal.ID != "" {
 		s.PrincipalRef = q.Principal.String()
