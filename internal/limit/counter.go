@@ -117,15 +117,7 @@ func (c *Counter) Next(at time.Time) time.Time {
 }
 
 // Full says that a charge is more than is left at a time.
-func (c *Counter) Full(at time.Time, charge Charge) bool {
-	if charge.Wrong {
-		return true
-	}
-	if c.money {
-		return plus(c.Used(at), charge.Micro) > charge.MicroUSD
-	}
-	return c.Used(at) >= charge.Calls
-}
+func (c *Counter) Full(at time.Time, charge Charge) bool { return charge.Over(c.Used(at)) }
 
 // Used is how much of the limit is used at a time: calls, or micro-USD of a budget.
 func (c *Counter) Used(at time.Time) int64 {

@@ -22,18 +22,17 @@ import (
 // Rule is a limit of a bundle, ready to count.
 type Rule struct {
 	*bundle.Limit
-	Of string // names what is counted, and in which windows: what has another one is another count
+	Of   string // names what is counted, and in which windows: what has another one is another count
+	Name string // of its counters, but for their keys
 }
 
 // NewRule makes a limit ready. Of leaves out how much is allowed: a limit that is raised goes on counting.
 func NewRule(l *bundle.Limit) *Rule {
 	what := []any{l.Agent, l.Tool, l.Category, l.Environment, l.Per, l.Calls > 0, l.Amount, l.WindowSeconds, l.Fixed}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q", what))
-	return &Rule{l, hex.EncodeToString(sum[:4])}
+	of := hex.EncodeToString(sum[:4])
+	return &Rule{l, of, l.ID + "@" + of}
 }
-
-// Name is the counter's name but for its key.
-func (r *Rule) Name() string { return r.ID + "@" + r.Of }
 
 // At says whether the limit is of calls of a tool in an environment at all.
 func (r *Rule) At(env gov.Environment, tool gov.ToolName, categories []gov.Category) bool {
@@ -91,13 +90,18 @@ func (r *Rule) Charge(call gov.Call, who gov.Principal) Charge {
 	case "tool":
 		c.Key = string(call.Tool)
 	case "session":
-		c.Key = string(call.Session)
+		if c.Key = string(call.Session); c.Key == "" {
+			c.Key = noSession + string(call.Agent)
+		}
 	}
 	if r.Amount != "" {
 		c.Micro, c.Wrong = amountOf(call.Input[r.Amount])
 	}
 	return c
 }
+
+// noSession begins the key of calls without a session, which count together for each agent. No session begins so.
+const noSession = "-"
 
 const (
 	microPerUSD = 1_000_000
@@ -122,7 +126,30 @@ func amountOf(v any) (micro int64, wrong bool) {
 }
 
 // CounterID is the id of the counter that has the charge.
-func (c Charge) CounterID() string { return c.Name() + "/" + c.Key }
+func (c Charge) CounterID() string { return c.Name + "/" + c.Key }
+
+// Over says that the charge is more than is left where so much is used: calls, or micro-USD.
+func (c Charge) Over(used int64) bool {
+	switch {
+	case c.Wrong:
+		return true
+	case c.MicroUSD > 0:
+		return plus(used, c.Micro) > c.MicroUSD
+	}
+	return used >= c.Calls
+}
+
+// Records are the charges of a call that is allowed as its decision's entry has them.
+func Records(charges []Charge) []canon.LimitCharge {
+	if len(charges) == 0 {
+		return nil
+	}
+	out := make([]canon.LimitCharge, len(charges))
+	for i, c := range charges {
+		out[i] = c.Record()
+	}
+	return out
+}
 
 // Record is the charge as a decision's entry has it.
 func (c Charge) Record() canon.LimitCharge {

@@ -87,7 +87,7 @@ func take(doc row.Doc, at time.Time, c limit.Charge, looked, known, counts bool)
 		return doc, nil
 	}
 	warn := counter.Add(at, c)
-	doc.State = c.Name()
+	doc.State = c.Name
 	return with(doc, counter, warn, at), nil
 }
 
@@ -116,14 +116,10 @@ const counterRoom = 64
 
 // Records are the charges of a verdict as the decision's entry has them.
 func Records(v policy.Verdict) []canon.LimitCharge {
-	if v.Outcome != gov.OutcomeAllow || len(v.Charges) == 0 {
+	if v.Outcome != gov.OutcomeAllow {
 		return nil
 	}
-	out := make([]canon.LimitCharge, len(v.Charges))
-	for i, c := range v.Charges {
-		out[i] = c.Record()
-	}
-	return out
+	return limit.Records(v.Charges)
 }
 
 // Settle is what the result of a decision does to its counters: what the call came to takes the place of what was reserved for it.

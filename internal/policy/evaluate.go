@@ -123,16 +123,21 @@ func (j *judgement) full() (out []limit.Charge) {
 func usedUp(full []limit.Charge) Verdict {
 	v := Verdict{Outcome: gov.OutcomeDeny}
 	for _, c := range full {
-		message := fmt.Sprintf("The limit %s is used up: %s. Try again later.", c.ID, c.Words())
-		switch {
-		case c.Wrong:
-			message = fmt.Sprintf("The limit %s counts the dollars in the field %s of the input, which has no such amount. Give a number from 0 with up to six decimals.", c.ID, c.Amount)
-		case c.Amount != "":
-			message = fmt.Sprintf("The limit %s has less left than this call takes: %s. Take less, or try again later.", c.ID, c.Words())
-		}
-		v.Reasons = append(v.Reasons, gov.Reason{Code: gov.ReasonLimit, Message: message})
+		v.Reasons = append(v.Reasons, UsedUp(c))
 	}
 	return v
+}
+
+// UsedUp is the reason to deny a call that takes more of a limit than is left.
+func UsedUp(c limit.Charge) gov.Reason {
+	message := fmt.Sprintf("The limit %s is used up: %s. Try again later.", c.ID, c.Words())
+	switch {
+	case c.Wrong:
+		message = fmt.Sprintf("The limit %s counts the dollars in the field %s of the input, which has no such amount. Give a number from 0 with up to six decimals.", c.ID, c.Amount)
+	case c.Amount != "":
+		message = fmt.Sprintf("The limit %s has less left than this call takes: %s. Take less, or try again later.", c.ID, c.Words())
+	}
+	return gov.Reason{Code: gov.ReasonLimit, Message: message}
 }
 
 func deny(code gov.ReasonCode, message string) Verdict {
