@@ -63,12 +63,17 @@ func (f *forger) bundle(tar []byte) gov.BundleDigest {
 
 func (f *forger) append(kind canon.Kind, actor canon.Actor, body any) gov.EntryID {
 	f.t.Helper()
+	return f.appendWith(kind, actor, body, nil)
+}
+
+func (f *forger) appendWith(kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) gov.EntryID {
+	f.t.Helper()
 	f.count++
 	draft, err := canon.NewDraft("prod", kind, canon.Nonce{f.count}, actor, body)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	record := ledger.NewRecord(kind, draft, nil)
+	record := ledger.NewRecord(kind, draft, payload.Encode())
 	for digest, tar := range f.tar {
 		record.Blobs = append(record.Blobs, row.Blob{Digest: string(digest), Data: tar})
 	}

@@ -100,6 +100,10 @@ func bodies() map[canon.Kind]any {
 			Reason: "false_positive", Into: "inc_y", Refs: []string{"swi_x"}, Due: "2026-12-01T00:00:00.000000Z", Person: "p_x", Commitments: commitments,
 		},
 		canon.KindDelegationEnded: canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
+		canon.KindLimitWarning: canon.LimitWarning{
+			Limit: "support-budget", Of: "01234567", Key: "user:p_x", Since: "2026-11-23T14:03:00.000000Z", WarnCalls: 80, Calls: 81, WarnMicroUSD: 120_000_000,
+			MicroUSD: 120_200_000, WindowSeconds: 86400,
+		},
 		canon.KindApprovalExpired: canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 	}
 }

@@ -48,6 +48,7 @@ const (
 	KindSignal           Kind = "signal"
 	KindIncidentReported Kind = "incident_reported"
 	KindIncidentEvent    Kind = "incident_event"
+	KindLimitWarning     Kind = "limit_warning"
 )
 
 // Kinds lists every kind.
@@ -59,6 +60,7 @@ func Kinds() []Kind {
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
 		KindSignal, KindIncidentReported, KindIncidentEvent,
+		KindLimitWarning,
 	}
 }
 
@@ -167,6 +169,8 @@ func (k Kind) newBody() (any, error) {
 		return new(IncidentReported), nil
 	case KindIncidentEvent:
 		return new(IncidentEvent), nil
+	case KindLimitWarning:
+		return new(LimitWarning), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -316,6 +320,19 @@ type LimitCharge struct {
 	Calls    int64  `json:"calls,omitzero"`              // of a rate limit
 	Reserved int64  `json:"reserved_micro_usd,omitzero"` // of a budget: until the result says the cost
 	Amount   int64  `json:"amount_micro_usd,omitzero"`   // of a budget of amounts: what the input says
+}
+
+// LimitWarning says that as much of a limit was used as people want to hear of (warn_at), once in each of its windows.
+type LimitWarning struct {
+	Limit         string `json:"limit"`
+	Of            string `json:"of"`            // as a LimitCharge has it
+	Key           string `json:"key,omitempty"` // as a LimitCharge has it
+	Since         string `json:"since"`         // TimeLayout; when that was so
+	WarnCalls     int64  `json:"warn_calls,omitzero"`
+	Calls         int64  `json:"calls,omitzero"` // used when this was written
+	WarnMicroUSD  int64  `json:"warn_micro_usd,omitzero"`
+	MicroUSD      int64  `json:"micro_usd,omitzero"` // used when this was written, reserved or spent
+	WindowSeconds int64  `json:"window_seconds"`
 }
 
 // ApprovalAsked is what a decision asks people for. What they are shown is this entry and its payload, so its leaf hash is

@@ -27,12 +27,13 @@ const (
 	EventApprovalDecided   Event = "approval_decided" // approved, denied, or expired since nobody did either
 	EventChangeProposed    Event = "change_proposed"
 	EventChangeActivated   Event = "change_activated"
-	EventReviewOwed        Event = "review_owed" // a rollback is in force and somebody else has to look at it
+	EventReviewOwed        Event = "review_owed"   // a rollback is in force and somebody else has to look at it
+	EventLimitWarning      Event = "limit_warning" // a limit is used as far as its warn_at
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed}
+	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventLimitWarning}
 }
 
 // Notice is what a channel tells of one event. It holds names and reasons, never the input of a call and no name of a person

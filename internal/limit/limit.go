@@ -109,12 +109,17 @@ const (
 	usdMax      = 1_000_000_000 // of one call
 )
 
-// amountOf reads dollars. wrong is for what is no amount: not there, not a number, below zero, finer than millionths, or more than
-// a billion.
+// amountOf reads dollars, however the number is written: from its canonical form, which is the one that is recorded. wrong is for
+// what is no amount: not there, not a number, below zero, finer than millionths, or more than a billion.
 func amountOf(v any) (micro int64, wrong bool) {
 	number, ok := v.(json.Number)
-	whole, part, _ := strings.Cut(string(number), ".")
-	if !ok || len(part) > microDigits || strings.ContainsAny(string(number), "eE+-") {
+	if !ok {
+		return 0, true
+	}
+	var room [32]byte
+	text := string(canon.AppendValue(room[:0], number))
+	whole, part, _ := strings.Cut(text, ".")
+	if len(part) > microDigits || strings.ContainsAny(text, "eE+-") {
 		return 0, true
 	}
 	units, err := strconv.ParseInt(whole, 10, 64)

@@ -145,12 +145,12 @@ func TestMoneyNeverOverflows(t *testing.T) {
 func TestAnAmountIsReadExactlyOrIsNone(t *testing.T) {
 	t.Parallel()
 	rule := limit.NewRule(&bundle.Limit{ID: "l", MicroUSD: 10_000_000_000, Amount: "amount", WindowSeconds: 3600})
-	for text, want := range map[string]int64{`0`: 0, `12`: 12_000_000, `12.5`: 12_500_000, `0.000001`: 1, `1000000000`: 1_000_000_000_000_000} {
+	for text, want := range map[string]int64{`0`: 0, `12`: 12_000_000, `12.5`: 12_500_000, `0.000001`: 1, `1000000000`: 1_000_000_000_000_000, `1.25e1`: 12_500_000, `12.50000000`: 12_500_000, `-0`: 0} {
 		if c := rule.Charge(gov.Call{Input: map[string]any{"amount": json.Number(text)}}, gov.Principal{}); c.Wrong || c.Micro != want {
 			t.Errorf("%s: %d, wrong %t", text, c.Micro, c.Wrong)
 		}
 	}
-	for _, v := range []any{nil, "12", true, json.Number("-1"), json.Number("0.0000001"), json.Number("1e3"), json.Number("1000000001"), json.Number("99999999999999999999"), []any{}} {
+	for _, v := range []any{nil, "12", true, json.Number("-1"), json.Number("0.0000001"), json.Number("1e10"), json.Number("1e-7"), json.Number("1000000001"), json.Number("99999999999999999999"), []any{}} {
 		c := rule.Charge(gov.Call{Input: map[string]any{"amount": v}}, gov.Principal{})
 		empty := limit.NewCounter(rule)
 		if !c.Wrong || !empty.Full(start, c) {
