@@ -316,7 +316,7 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 	}
 	unchanged, err := q.unchanged(ctx, earlier, call.Index)
 	if err == nil && unchanged && limited(earlier) {
-		unchanged, err = meter.AnyFull(ctx, q.env.Ledger, q.engine.Charges(q.env.Ledger.Name(), q.call, q.who()), q.s.Now())
+		unchanged, err = meter.AnyFull(ctx, q.env.Ledger, q.engine.Charges(q.env.Ledger.Name(), q.call, q.who().String()), q.s.Now())
 	}
 	if err != nil {
 		return Answer{}, false, err

@@ -79,14 +79,14 @@ type Charge struct {
 	Wrong bool   // the input does not say how much: nothing is enough
 }
 
-// Charge gives what a call takes. who is the call's principal as records name it.
-func (r *Rule) Charge(call gov.Call, who gov.Principal) Charge {
+// Charge gives what a call takes. who is the call's principal as records name it, type:ref.
+func (r *Rule) Charge(call gov.Call, who string) Charge {
 	c := Charge{Rule: r, Micro: r.ReserveMicroUSD}
 	switch r.Per {
 	case "agent":
 		c.Key = string(call.Agent)
 	case "principal":
-		c.Key = who.String()
+		c.Key = who
 	case "tool":
 		c.Key = string(call.Tool)
 	case "session":

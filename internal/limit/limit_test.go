@@ -59,7 +59,7 @@ func TestAWindowNeverHoldsMoreThanItsLimit(t *testing.T) {
 				}
 				continue
 			}
-			charge := rule.Charge(gov.Call{}, gov.Principal{})
+			charge := rule.Charge(gov.Call{}, "")
 			take := max(charge.Micro, 1)
 			begins := at.Add(-window)
 			if l.Fixed {
@@ -98,7 +98,7 @@ func TestFixedWindowsBeginAtMidnightAndOnMondays(t *testing.T) {
 	for window, ends := range map[int64]string{3600: "2026-11-23T15:00:00Z", 86400: "2026-11-24T00:00:00Z", 7 * 86400: "2026-11-30T00:00:00Z"} {
 		rule := limit.NewRule(&bundle.Limit{ID: "l", Calls: 1, WindowSeconds: window, Fixed: true})
 		c := limit.NewCounter(rule)
-		charge := rule.Charge(gov.Call{}, gov.Principal{})
+		charge := rule.Charge(gov.Call{}, "")
 		c.Add(start, charge)
 		if got := c.Next(start).Format(time.RFC3339); got != ends {
 			t.Errorf("%d seconds end at %s, want %s", window, got, ends)
@@ -113,7 +113,7 @@ func TestASlidingWindowSaysWhenItHoldsLess(t *testing.T) {
 	t.Parallel()
 	rule := limit.NewRule(&bundle.Limit{ID: "l", Calls: 1, WindowSeconds: 3600})
 	c := limit.NewCounter(rule)
-	charge := rule.Charge(gov.Call{}, gov.Principal{})
+	charge := rule.Charge(gov.Call{}, "")
 	if !c.Next(start).IsZero() {
 		t.Error("an empty counter holds something")
 	}
@@ -128,7 +128,7 @@ func TestMoneyNeverOverflows(t *testing.T) {
 	t.Parallel()
 	rule := limit.NewRule(&bundle.Limit{ID: "l", MicroUSD: 1_000_000_000_000_000, ReserveMicroUSD: 5, WindowSeconds: 3600})
 	c := limit.NewCounter(rule)
-	charge := rule.Charge(gov.Call{}, gov.Principal{})
+	charge := rule.Charge(gov.Call{}, "")
 	for range 3 {
 		c.Add(start, charge)
 		c.Settle(start, start, 5, math.MaxInt64, false)
@@ -146,12 +146,12 @@ func TestAnAmountIsReadExactlyOrIsNone(t *testing.T) {
 	t.Parallel()
 	rule := limit.NewRule(&bundle.Limit{ID: "l", MicroUSD: 10_000_000_000, Amount: "amount", WindowSeconds: 3600})
 	for text, want := range map[string]int64{`0`: 0, `12`: 12_000_000, `12.5`: 12_500_000, `0.000001`: 1, `1000000000`: 1_000_000_000_000_000, `1.25e1`: 12_500_000, `12.50000000`: 12_500_000, `-0`: 0} {
-		if c := rule.Charge(gov.Call{Input: map[string]any{"amount": json.Number(text)}}, gov.Principal{}); c.Wrong || c.Micro != want {
+		if c := rule.Charge(gov.Call{Input: map[string]any{"amount": json.Number(text)}}, ""); c.Wrong || c.Micro != want {
 			t.Errorf("%s: %d, wrong %t", text, c.Micro, c.Wrong)
 		}
 	}
 	for _, v := range []any{nil, "12", true, json.Number("-1"), json.Number("0.0000001"), json.Number("1e10"), json.Number("1e-7"), json.Number("1000000001"), json.Number("99999999999999999999"), []any{}} {
-		c := rule.Charge(gov.Call{Input: map[string]any{"amount": v}}, gov.Principal{})
+		c := rule.Charge(gov.Call{Input: map[string]any{"amount": v}}, "")
 		empty := limit.NewCounter(rule)
 		if !c.Wrong || !empty.Full(start, c) {
 			t.Errorf("%v is the amount %d", v, c.Micro)
@@ -164,7 +164,7 @@ func TestPeopleAreToldOnceInAWindow(t *testing.T) {
 	for _, fixed := range []bool{false, true} {
 		rule := limit.NewRule(&bundle.Limit{ID: "l", Calls: 5, WindowSeconds: 3600, WarnAt: 61, Fixed: fixed}) // 3.05 calls are 4
 		c := limit.NewCounter(rule)
-		charge := rule.Charge(gov.Call{}, gov.Principal{})
+		charge := rule.Charge(gov.Call{}, "")
 		told := []bool{}
 		for range 6 {
 			told = append(told, c.Add(start, charge))
@@ -178,7 +178,7 @@ func TestPeopleAreToldOnceInAWindow(t *testing.T) {
 	}
 	rule := limit.NewRule(&bundle.Limit{ID: "l", MicroUSD: 1000, ReserveMicroUSD: 10, WindowSeconds: 3600, WarnAt: 80})
 	c := limit.NewCounter(rule)
-	if c.Add(start, rule.Charge(gov.Call{}, gov.Principal{})) || !c.Settle(start, start, 10, 800, false) {
+	if c.Add(start, rule.Charge(gov.Call{}, "")) || !c.Settle(start, start, 10, 800, false) {
 		t.Error("a cost of four fifths is not worth telling, or ten of a thousand is")
 	}
 }

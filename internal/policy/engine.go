@@ -113,8 +113,9 @@ func (e *Engine) Bundle() *bundle.Bundle { return e.bundle }
 // Limits are those of the bundle, in its order.
 func (e *Engine) Limits() []*limit.Rule { return e.limits }
 
-// Charges is what a call takes of the limits that it is of, in the order of the bundle. who is its principal as records name it.
-func (e *Engine) Charges(env gov.Environment, call gov.Call, who gov.Principal) []limit.Charge {
+// Charges is what a call takes of the limits that it is of, in the order of the bundle. who is its principal as records name it,
+// type:ref.
+func (e *Engine) Charges(env gov.Environment, call gov.Call, who string) []limit.Charge {
 	rules, t := e.limits, e.tools[call.Tool]
 	var categories []gov.Category
 	if t != nil {

@@ -25,13 +25,12 @@ type State struct {
 	Switches        []gov.Switch // that are engaged
 	Labels          []gov.Label  // of the session so far, sorted
 	CredentialValid bool
-	CredentialAgent gov.AgentID   // that the credential is bound to
-	Who             gov.Principal // of the call, as records name it: limits are counted by it
-	Full            Full          // whether limits are used up; nil: none is
-	Consent         *Consent      // what people said to this very call before, if they were asked
-	Standing        []Standing    // what people consented to beforehand, of which this call is one; the first of a policy counts
-	Time            time.Time     // of the judgement, UTC
-	PrincipalRef    string        // the principal as records name it, type:ref
+	CredentialAgent gov.AgentID // that the credential is bound to
+	Full            Full        // whether limits are used up; nil: none is
+	Consent         *Consent    // what people said to this very call before, if they were asked
+	Standing        []Standing  // what people consented to beforehand, of which this call is one; the first of a policy counts
+	Time            time.Time   // of the judgement, UTC
+	PrincipalRef    string      // the principal as records name it, type:ref
 }
 
 // Full says that a limit has less left than a call takes.
@@ -103,7 +102,7 @@ type judgement struct {
 // charges is what the call takes of the limits that it is of.
 func (j *judgement) charges() []limit.Charge {
 	if !j.known {
-		j.known, j.charged = true, j.state.Engine.Charges(j.state.Environment, j.call, j.state.Who)
+		j.known, j.charged = true, j.state.Engine.Charges(j.state.Environment, j.call, j.state.PrincipalRef)
 	}
 	return j.charged
 }

@@ -610,11 +610,10 @@ func TestAGateIsItsText(t *testing.T) {
 
 func TestACallTakesOfTheLimitsThatItIsOf(t *testing.T) {
 	t.Parallel()
-	who := gov.Principal{Type: gov.PrincipalUser, ID: "p_x"}
 	judge := func(mode, tool, input string, change func(*policy.State)) string {
 		s := state(compile(t, mode, permitAll+`@id("gate") @require_approval("finance") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 500 };
 @id("never") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 900 };`))
-		s.Who = who
+		s.PrincipalRef = "user:p_x"
 		if change != nil {
 			change(&s)
 		}

@@ -96,8 +96,8 @@ func (p *player) limits(t *step) {
 		return
 	}
 	d := t.decision
-	call := gov.Call{Agent: d.Agent, Principal: gov.Principal{Type: d.Principal.Type}, Tool: d.Tool, Session: d.Session, Input: t.input}
-	charges := engine.Charges(t.control.Ledger, call, gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref})
+	call := gov.Call{Agent: d.Agent, Tool: d.Tool, Session: d.Session, Input: t.input}
+	charges := engine.Charges(t.control.Ledger, call, whoOf(d))
 	t.used = p.meters.used(charges, t.at)
 	switch {
 	case p.instead == nil:
@@ -105,6 +105,11 @@ func (p *player) limits(t *step) {
 	case d.Outcome == gov.OutcomeAllow && !slices.ContainsFunc(charges, full(t.used)):
 		p.meters.count(t.entry.ID, t.at, charges, limit.Records(charges))
 	}
+}
+
+// whoOf is the principal of a decision as records name it.
+func whoOf(d canon.Decision) string {
+	return gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}.String()
 }
 
 // amounts says that a backtest has to know the inputs, to count what they say.
@@ -123,7 +128,7 @@ func (p *player) usedBefore(ctx context.Context, t *step, index int64) (ok bool,
 	}
 	d := t.decision
 	call := gov.Call{Agent: d.Agent, Tool: d.Tool, Session: d.Session}
-	charges := p.control.Engine.Charges(p.control.Ledger, call, gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref})
+	charges := p.control.Engine.Charges(p.control.Ledger, call, whoOf(d))
 	if len(charges) == 0 {
 		return true, nil
 	}

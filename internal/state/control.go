@@ -177,7 +177,7 @@ type Question struct {
 func (c *Control) Judge(q Question) policy.Verdict {
 	s := policy.State{
 		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
-		Who: q.Principal, Full: q.Full,
+		Full: q.Full,
 	}
 	if q.Principal.ID != "" {
 		s.PrincipalRef = q.Principal.String()
