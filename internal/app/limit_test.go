@@ -16,6 +16,8 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/replay"
 	"github.com/writ-dev/writ/internal/store"
 )
 
@@ -625,4 +627,76 @@ func TestReplayFindsWhatNoLimitAllowed(t *testing.T) {
 func denied(d *canon.Decision) {
 	d.Outcome, d.Policies, d.Limits = gov.OutcomeDeny, []gov.PolicyID{}, nil
 	d.Reasons = []gov.Reason{{Code: gov.ReasonLimit, Message: "The limit budget is used up: 4 USD in 30d. Try again later."}}
+}
+
+// TestThePageOfLimitsSaysWhatIsLeft, and what has no price.
+func TestThePageOfLimitsSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	o, n := newConsole(t)
+	_, key := n.key("support-bot", "runs_as")
+	paid := n.ask(key, fmt.Sprintf(refund, 90, ""), "allow")
+	n.result(key, paid, `{"status":"succeeded","usage":{"model":"anthropic/claude-sonnet-4-5","input_tokens":1000,"output_tokens":100}}`)
+	unknown := n.ask(key, fmt.Sprintf(refund, 10, ""), "allow")
+	n.result(key, unknown, `{"status":"succeeded","usage":{"model":"nobody/knows","input_tokens":1}}`)
+	vera := n.browser().signIn(o, "vera")
+	vera.get("/console/limits").want(t, http.StatusOK, "refunded-per-day", "<span>100 of 100", "2 of 200", "1 unpriced", "0.20405 of 150 USD", `<meter min="0" max="150000000" high="120000000" value="204050"`, "support-bot")
+	vera.get("/console/limits?id=support-budget").want(t, http.StatusOK, "support-budget")
+	vera.get("/console/decisions/"+paid["id"].(string)).want(t, http.StatusOK, "reserves 0.20 USD", "cost 0.00405 USD, bundle")
+	vera.get("/console/decisions/"+unknown["id"].(string)).want(t, http.StatusOK, "unpriced")
+	wantProblem(t, n.get("/v1/limits?environment=prod&tool=x", n.admin), http.StatusBadRequest, "unknown_field")
+	for query, want := range map[string]int{"": 7, "&agent=finance-bot": 5, "&id=support-budget": 1, "&id=none": 0} {
+		if got := n.get("/v1/limits?environment=prod"+query, n.admin).decode(t)["limits"].([]any); len(got) != want {
+			t.Errorf("limits%s: %d, want %d", query, len(got), want)
+		}
+	}
+}
+
+// TestABacktestCountsLimits: those of the proposal, of what was allowed, amounts and costs too.
+func TestABacktestCountsLimits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := start(t, newOffice(t).config(dir))
+	key := n.limits("enforce", "  calls: {tool: web/read, calls: 5, window: 30d}\n")
+	for i := range 7 {
+		outcome := "allow"
+		if i >= 5 {
+			outcome = "deny"
+		}
+		d := n.ask(key, fmt.Sprintf(webRead, ""), outcome)
+		if outcome == "allow" {
+			n.result(key, d, `{"status":"succeeded","usage":{"model":"m","cost_usd":0.25}}`)
+		}
+	}
+	for _, amount := range []string{"40", "40", "40", "20"} { // of 100 the third is too much, and does not count: the last one fits
+		n.ask(key, fmt.Sprintf(paySend, amount, ""), "allow")
+	}
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.OpenSQLiteReadOnly(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l, compile, size := recomputed(t, st)
+	for limits, want := range map[string]string{
+		"  calls: {tool: web/read, calls: 3, window: 30d}\n":                                  "map[allow to deny:2]",
+		"  calls: {tool: web/read, calls: 9, window: 30d}\n":                                  "map[deny to allow:2]",
+		"  sent: {tool: pay/send, usd: 100, amount: amount, window: 30d}\n":                   "map[allow to deny:1 deny to allow:2]",
+		"  budget: {usd: 0.9, reserve: 0.2, window: 30d}\n":                                   "map[allow to deny:6]", // three cost 0.75, which leaves less than 0.2
+		"  early: {tool: web/read, calls: 3, window: 30d}\n  budget: {usd: 9, window: 30d}\n": "map[allow to deny:2]",
+	} {
+		engine, err := live.Compile(limited(t, "enforce", limits))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := replay.Backtest(t.Context(), l, compile, replay.Range{To: size}, engine, app.Parallel(2), func(int64) {})
+		if err != nil || fmt.Sprint(got.Flipped) != want || got.Limits == 0 {
+			t.Errorf("%s: %v, %v, want %s", limits, got.Flipped, err, want)
+		}
+	}
 }
