@@ -30,6 +30,7 @@ change_approvers: [leads]
 groups:
   leads: {description: leads, members: ["user:ana", "user:lea"]}
   finance: {description: finance, members: ["user:fay"]}
+notify: {hook: {type: webhook, secret: HOOK, events: [limit_warning]}}
 `, mode)},
 		"agents.yaml": {Data: []byte(`agents:
   bot: {owner: ana, purpose: pays, environments: [prod], runs_as: caller, model: anthropic/claude-sonnet-4-5, reads: [x], logs: l, risk_tier: low, tools: [pay/send, web/read]}
@@ -508,8 +509,8 @@ func TestObserveModeCountsAndLetsPass(t *testing.T) {
 // TestPeopleAreToldWhenALimitRunsShort: once in a window, by an entry.
 func TestPeopleAreToldWhenALimitRunsShort(t *testing.T) {
 	t.Parallel()
-	o, dir := newOffice(t), t.TempDir()
-	n := start(t, o.config(dir))
+	o, dir, p := newOffice(t), t.TempDir(), newPager(t)
+	n := start(t, o.paged(dir, p))
 	key := n.limits("enforce", "  calls: {calls: 4, window: 1h, warn_at: 50}\n  budget: {usd: 1, reserve: 0.1, window: 1h, warn_at: 60}\n")
 	n.ask(key, fmt.Sprintf(webRead, ""), "allow")
 	d := n.ask(key, fmt.Sprintf(webRead, ""), "allow")
@@ -528,6 +529,14 @@ func TestPeopleAreToldWhenALimitRunsShort(t *testing.T) {
 	for _, want := range []string{"limit:calls", "warn_calls:2", "limit:budget", "micro_usd:700000", "warn_micro_usd:600000"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the warnings are %s, want %s", text, want)
+		}
+	}
+	p.wants("limit_warning calls", "limit_warning budget")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, got := range p.got {
+		if text := fmt.Sprint(got); !strings.Contains(text, "The limit calls in prod has ") && !strings.Contains(text, "The limit budget in prod has 0.7 USD in its 1h") || !strings.Contains(text, "/console/limits?environment=prod&id=") {
+			t.Errorf("people are told %s", text)
 		}
 	}
 	if err := n.Stop(); err != nil {
