@@ -22,10 +22,12 @@ func layers() map[string]layer {
 		"internal/row":      {1, nil},
 		"internal/canon":    {1, nil},
 		"internal/merkle":   {1, []string{"internal/row"}},
-		"internal/bundle":   {1, []string{"internal/canon"}},
-		"internal/policy":   {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/price":    {1, nil},
+		"internal/bundle":   {1, []string{"internal/canon", "internal/price"}},
+		"internal/limit":    {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/policy":   {1, []string{"internal/bundle", "internal/canon", "internal/limit"}},
 		"internal/passkey":  {1, []string{"internal/canon"}},
-		"internal/state":    {1, []string{"internal/policy", "internal/canon"}},
+		"internal/state":    {1, []string{"internal/policy", "internal/canon", "internal/limit"}},
 		"internal/trace":    {1, []string{"internal/canon"}},
 		"internal/detect":   {1, []string{"internal/bundle", "internal/canon"}},
 		"internal/ledger":   {2, nil},
@@ -33,7 +35,8 @@ func layers() map[string]layer {
 		"internal/identity": {2, nil},
 		"internal/outbox":   {2, []string{"internal/ledger", "internal/live"}},
 		"internal/approval": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
-		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox"}},
+		"internal/meter":    {2, []string{"internal/ledger", "internal/live", "internal/outbox"}},
+		"internal/decide":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/approval", "internal/outbox", "internal/meter"}},
 		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/contain":  {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
@@ -59,8 +62,8 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
-	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/bundle", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/people", "internal/replay", "internal/mirror"}
+	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},

@@ -117,6 +117,19 @@ func TestTheCommandsForChangesWork(t *testing.T) {
 	s.command("verify", "--data", s.data)
 }
 
+func TestTheCommandsForLimitsWork(t *testing.T) {
+	s := newServer(t, place{data: t.TempDir()})
+	if r, err := s.ask(t.Context(), "POST", "/v1/decisions", s.key, []byte(`{"agent":"support-bot","tool":"stripe/refund","input":{"charge":"ch_1","amount":90,"currency":"usd"}}`)); err != nil || r.status != 200 {
+		t.Fatalf("decide: %d %s, %v", r.status, r.body, err)
+	}
+	out := s.sh(commands(t, "docs/guide/limits.md"), "", "WRIT_ADMIN_TOKEN="+s.admin)
+	for _, want := range []string{"claude-sonnet-4-5", "refunded-per-day", "100000 USD in 1d", "0.2", `"reserved_micro_usd": 200000`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the guide's commands do not print %q:\n%s", want, out)
+		}
+	}
+}
+
 func TestTheCommandsForApprovalsWork(t *testing.T) {
 	idp := identitytest.New(t)
 	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-people,for=people")

@@ -54,6 +54,9 @@ func (c changesBacktestCmd) Run(ctx context.Context, s std) error {
 	}
 	fmt.Fprintf(s.out, "%d decisions of %s judged again under %s: %d come out the same, %d were erased, %d could not be judged\n",
 		report.Decisions, report.Ledger, report.Bundle, report.Same, report.Erased, report.Failed)
+	if report.Limits > 0 {
+		fmt.Fprintf(s.out, "  its %d limits counted what was allowed from the first of them on\n", report.Limits)
+	}
 	for _, flip := range slices.Sorted(maps.Keys(report.Flipped)) {
 		fmt.Fprintf(s.out, "  %s: %d\n", flip, report.Flipped[flip])
 	}

@@ -107,9 +107,6 @@ func (c bundleCheckCmd) Run(s std) error {
 	b := engine.Bundle()
 	fmt.Fprintf(s.out, "%s\n%d environments, %d agents, %d tools, %d policy files, %d limits, %d prompts, %d tests: no problems\n",
 		b.Digest, len(b.Environments), len(b.Agents), len(b.Tools), len(b.Policies), len(b.Limits), len(b.Prompts), len(b.Tests))
-	if len(b.Limits) > 0 {
-		fmt.Fprintln(s.err, "note: limits are checked and versioned with the bundle; this version does not enforce them yet")
-	}
 	return nil
 }
 

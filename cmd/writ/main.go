@@ -25,6 +25,7 @@ type cli struct {
 	Approvals approvalsCmd `cmd:"" help:"What waits for a person, and voting on it."`
 	Changes   changesCmd   `cmd:"" help:"Propose, review, activate and roll back changes of the bundle."`
 	Switch    switchCmd    `cmd:"" help:"Stop agents, tools, categories, people or sessions at once, and let them go on."`
+	Limits    limitsCmd    `cmd:"" help:"How much of the limits is used, and what models cost."`
 	People    peopleCmd    `cmd:"" help:"Invite, list and remove people."`
 	Login     loginCmd     `cmd:"" help:"Sign in for the command line, through a browser."`
 	Logout    logoutCmd    `cmd:"" help:"End the session of writ login."`

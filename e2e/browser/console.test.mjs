@@ -237,7 +237,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,
     approvals: "/console/approvals", approval: "/console/approvals/" + pending.approvals[0].id,
     "approval-stats": "/console/approvals/stats", delegations: "/console/delegations", delegation: "/console/delegations/" + delegations.delegations[0].id, delegate: "/console/delegations/new", changes: "/console/changes", change: "/console/changes/" + proposed.id,
-    "new-change": "/console/changes/new", replay: "/console/decisions/" + decisions.decisions[0].id + "/replay", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", ledger: "/console/ledger", people: "/console/people",
+    "new-change": "/console/changes/new", replay: "/console/decisions/" + decisions.decisions[0].id + "/replay", versions: "/console/versions", backtest: "/console/changes/" + proposed.id + "/backtest?days=7", agents: "/console/agents", tools: "/console/tools", limits: "/console/limits", ledger: "/console/ledger", people: "/console/people",
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };

@@ -103,6 +103,7 @@ type resultWire struct {
 	ID       gov.EntryID      `json:"id"`
 	Decision gov.EntryID      `json:"decision"`
 	Status   gov.ResultStatus `json:"status"`
+	Cost     *canon.Cost      `json:"cost,omitempty"`
 	Receipt  gov.Receipt      `json:"receipt"`
 	At       string           `json:"at"`
 }
@@ -116,7 +117,7 @@ func (s *Server) report(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resultWire{ID: res.ID, Decision: res.Decision, Status: res.Status, Receipt: res.Receipt.Receipt, At: res.At.Format(canon.TimeLayout)}, nil
+	return resultWire{ID: res.ID, Decision: res.Decision, Status: res.Status, Cost: res.Cost, Receipt: res.Receipt.Receipt, At: res.At.Format(canon.TimeLayout)}, nil
 }
 
 func readReport(body []byte) (decide.Report, error) {
@@ -166,7 +167,8 @@ type decisionWire struct {
 	Epoch      int64            `json:"epoch"`
 	Credential gov.CredentialID `json:"credential"`
 
-	Delegations []gov.EntryID `json:"delegations,omitempty"` // the standing consents that counted
+	Delegations []gov.EntryID       `json:"delegations,omitempty"` // the standing consents that counted
+	Limits      []canon.LimitCharge `json:"limits,omitempty"`      // what it takes of each limit
 }
 
 // principalWire is a principal as the record has it: a user by reference; the name is with the payload.
@@ -185,7 +187,7 @@ func decisionOf(item ledger.Item) (decisionWire, canon.Decision, error) {
 	return decisionWire{
 		answerWire: answerOf(d, item.Receipt()), Agent: d.Agent, Tool: d.Tool, Session: d.Session, CallID: d.CallID,
 		Principal: principalWire(d.Principal), TraceID: d.TraceID, Earlier: d.Earlier, Approved: d.Approved, Labels: d.Labels, Epoch: d.Epoch,
-		Credential: d.Credential, Delegations: d.Delegations,
+		Credential: d.Credential, Delegations: d.Delegations, Limits: d.Limits,
 	}, d, nil
 }
 

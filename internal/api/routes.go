@@ -74,6 +74,7 @@ func (s *Server) routes() []route {
 		{"DELETE /v1/sessions/{id}", scopeReview, s.endSession},
 		{"GET /v1/stats", scopeRead, s.stats},
 		{"GET /v1/usage", scopeReview, s.usage},
+		{"GET /v1/limits", scopeReview, s.listLimits},
 		{"GET /v1/ledgers/{env}", scopeRead, s.showLedger},
 		{"GET /v1/environments", scopeRead, s.listEnvironments},
 		{"GET /v1/me", scopeRead, s.me},

@@ -71,17 +71,22 @@ func (f *forger) bundle(tar []byte) gov.BundleDigest {
 
 func (f *forger) append(kind canon.Kind, actor canon.Actor, body any) gov.EntryID {
 	f.t.Helper()
-	return f.put(f.Ledger, kind, actor, body)
+	return f.put(f.Ledger, kind, actor, body, nil)
 }
 
-func (f *forger) put(l *ledger.Ledger, kind canon.Kind, actor canon.Actor, body any) gov.EntryID {
+func (f *forger) appendWith(kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) gov.EntryID {
+	f.t.Helper()
+	return f.put(f.Ledger, kind, actor, body, payload)
+}
+
+func (f *forger) put(l *ledger.Ledger, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) gov.EntryID {
 	f.t.Helper()
 	f.count++
 	draft, err := canon.NewDraft(l.Name(), kind, canon.Nonce{f.count}, actor, body)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	record := ledger.NewRecord(kind, draft, nil)
+	record := ledger.NewRecord(kind, draft, payload.Encode())
 	for digest, tar := range f.tar {
 		record.Blobs = append(record.Blobs, row.Blob{Digest: string(digest), Data: tar})
 	}

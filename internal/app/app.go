@@ -31,6 +31,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/meter"
 	"github.com/writ-dev/writ/internal/notify"
 	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/people"
@@ -77,6 +78,7 @@ type App struct {
 	change       *change.Service
 	approval     *approval.Service
 	contain      *contain.Service
+	meter        *meter.Service
 	people       *people.Service
 	outbox       *outbox.Service
 	refusals     *api.Refusals
@@ -189,6 +191,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	a.change = &change.Service{People: a.people, Provider: len(ids.PeopleIssuers()) > 0, Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.contain = &contain.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
+	a.meter = &meter.Service{Now: a.config.Now, Rand: rand.Reader}
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
 	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{

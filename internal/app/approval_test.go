@@ -21,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/replay"
+	"github.com/writ-dev/writ/internal/state"
 	"github.com/writ-dev/writ/internal/store"
 	writ "github.com/writ-dev/writ/sdk/go"
 )
@@ -148,17 +149,8 @@ func replays(t *testing.T, dir string) {
 			t.Error(err)
 		}
 	})
-	if report := replayed(t, st, "prod"); report.Decisions == 0 || report.Same != report.Decisions {
-		t.Errorf("replay: %+v", report)
-	}
-	engines := live.NewEngines(st)
-	compile := func(d gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(t.Context(), d) }
-	l := ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
-	head, err := l.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = l.Scan(t.Context(), 0, head.Size, false, func(raw ledger.Raw) error {
+	l, compile, size := recomputed(t, st)
+	err = l.Scan(t.Context(), 0, size, false, func(raw ledger.Raw) error {
 		item, err := l.At(t.Context(), raw.Index)
 		if err != nil || item.Kind != canon.KindDecision {
 			return err
@@ -172,6 +164,22 @@ func replays(t *testing.T, dir string) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// recomputed fails unless everything in a store comes out the same again.
+func recomputed(t *testing.T, st *store.Store) (l *ledger.Ledger, compile state.Compile, size int64) {
+	t.Helper()
+	engines := live.NewEngines(st)
+	compile = func(d gov.BundleDigest) (*policy.Engine, error) { return engines.Engine(t.Context(), d) }
+	l = ledger.New(st, "prod", ledger.Options{Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	head, err := l.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report := replayed(t, st, "prod"); report.Decisions == 0 || report.Same != report.Decisions {
+		t.Errorf("replay: %+v", report)
+	}
+	return l, compile, head.Size
 }
 
 func TestACallWaitsForAPersonAndRunsOnce(t *testing.T) {

@@ -16,6 +16,7 @@ const (
 	closeEvery     = time.Second
 	tellEvery      = time.Second
 	activateEvery  = time.Second
+	warnEvery      = time.Second
 	indexEvery     = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
 	indexBusyEvery = time.Second
@@ -61,6 +62,9 @@ func (a *App) run(l *ledger.Ledger) {
 	a.goAlone("deliver notifications "+name, func(ctx context.Context) error { return a.deliver(ctx, l.Name()) })
 	a.goAlone("activate changes "+name, func(ctx context.Context) error {
 		return every(ctx, activateEvery, func() error { return a.logged("activate changes", name, a.activateDue(ctx, l.Name())) })
+	})
+	a.goAlone("warn of limits "+name, func(ctx context.Context) error {
+		return every(ctx, warnEvery, func() error { return a.logged("warn of limits", name, a.warnOfLimits(ctx, l.Name())) })
 	})
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
@@ -136,6 +140,15 @@ func (a *App) activateDue(ctx context.Context, name gov.Environment) error {
 	}
 	_, err := a.change.ActivateDue(ctx, env)
 	return err
+}
+
+// warnOfLimits says which limits are used as far as people want to hear of.
+func (a *App) warnOfLimits(ctx context.Context, name gov.Environment) error {
+	env, ok := a.environments.Environment(name)
+	if !ok {
+		return nil // it is being opened
+	}
+	return a.meter.Warn(ctx, env)
 }
 
 // every calls fn at an interval until ctx ends or fn errs.

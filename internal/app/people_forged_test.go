@@ -24,7 +24,7 @@ func (f *forger) invite(by canon.Actor, who string, roles ...gov.Role) {
 	f.t.Helper()
 	f.put(f.org, canon.KindPersonInvited, by, canon.PersonInvited{
 		Person: who, Roles: append([]gov.Role{}, roles...), ExpiresAt: f.time().Add(72 * time.Hour).Format(canon.TimeLayout), Commitments: none(),
-	})
+	}, nil)
 }
 
 // in is a person in a session.
@@ -34,12 +34,12 @@ func in(who, session string) canon.Actor {
 
 func (f *forger) enrol(by canon.Actor, who string) {
 	f.t.Helper()
-	f.put(f.org, canon.KindPasskeyEnrolled, by, canon.PasskeyEnrolled{Person: who, Passkey: "key-of-" + who, PublicKey: "pQEC", RelyingParty: "localhost", Attestation: "none", AAGUID: "00"})
+	f.put(f.org, canon.KindPasskeyEnrolled, by, canon.PasskeyEnrolled{Person: who, Passkey: "key-of-" + who, PublicKey: "pQEC", RelyingParty: "localhost", Attestation: "none", AAGUID: "00"}, nil)
 }
 
 func (f *forger) remove(by canon.Actor, who string) {
 	f.t.Helper()
-	f.put(f.org, canon.KindPersonRemoved, by, canon.PersonRemoved{Person: who, Reason: "so"})
+	f.put(f.org, canon.KindPersonRemoved, by, canon.PersonRemoved{Person: who, Reason: "so"}, nil)
 }
 
 // session is a sign-in as the door would record it; with changes what is wrong about it.
@@ -55,12 +55,12 @@ func (f *forger) session(who, id, how string, with func(*canon.SignedIn)) {
 	if with != nil {
 		with(&body)
 	}
-	f.put(f.org, canon.KindSignedIn, aPerson(who), body)
+	f.put(f.org, canon.KindSignedIn, aPerson(who), body, nil)
 }
 
 func (f *forger) end(by canon.Actor, who, id, how string, also ...string) {
 	f.t.Helper()
-	f.put(f.org, canon.KindSessionEnded, by, canon.SessionEnded{Session: id, Person: who, How: how, Ends: also})
+	f.put(f.org, canon.KindSessionEnded, by, canon.SessionEnded{Session: id, Person: who, How: how, Ends: also}, nil)
 }
 
 // linked has a session that another one allowed.
@@ -139,16 +139,16 @@ func TestReplayAccountsForEveryPerson(t *testing.T) {
 			f.invite(canon.Actor{Type: canon.ActorAdmin, ID: "nobody"}, "p_vera")
 		}, []string{"which was never issued"}},
 		"invited with a credential that was revoked": {func(f *forger) {
-			f.put(f.org, canon.KindCredentialRevoked, f.admin, canon.CredentialRevoked{Credential: gov.CredentialID(f.admin.ID), Reason: "so"})
+			f.put(f.org, canon.KindCredentialRevoked, f.admin, canon.CredentialRevoked{Credential: gov.CredentialID(f.admin.ID), Reason: "so"}, nil)
 			f.after(2 * time.Minute)
 			f.invite(f.admin, "p_vera")
 		}, []string{"which was revoked by then"}},
 		"a credential by Writ itself, beside another": {func(f *forger) {
-			f.put(f.org, canon.KindCredentialIssued, system, canon.CredentialIssued{Credential: "k2", Role: "admin", SecretHash: strings.Repeat("00", 32)})
+			f.put(f.org, canon.KindCredentialIssued, system, canon.CredentialIssued{Credential: "k2", Role: "admin", SecretHash: strings.Repeat("00", 32)}, nil)
 		}, []string{"issued by nobody"}},
 		"a credential by who is no administrator": {func(f *forger) {
 			f.session("p_tom", "t1", gov.SignInOIDC, nil)
-			f.put(f.org, canon.KindCredentialIssued, in("p_tom", "t1"), canon.CredentialIssued{Credential: "k2", Role: "admin", SecretHash: strings.Repeat("00", 32)})
+			f.put(f.org, canon.KindCredentialIssued, in("p_tom", "t1"), canon.CredentialIssued{Credential: "k2", Role: "admin", SecretHash: strings.Repeat("00", 32)}, nil)
 		}, []string{"who was no administrator"}},
 		"enrolled without an invitation": {func(f *forger) { f.enrol(aPerson("p_vera"), "p_vera") }, []string{"whom nobody invited"}},
 		"enrolled twice by one invitation": {func(f *forger) {
@@ -206,7 +206,7 @@ func TestReplayAccountsForEveryPerson(t *testing.T) {
 		"recorded by another": {func(f *forger) {
 			f.put(f.org, canon.KindSignedIn, aPerson("p_ana"), canon.SignedIn{
 				Session: "t1", Person: "p_tom", How: gov.SignInOIDC, Issuer: idpURL, AuthTime: f.time().Format(canon.TimeLayout), ExpiresAt: f.time().Format(canon.TimeLayout), Commitments: none(),
-			})
+			}, nil)
 		}, []string{"recorded by person p_ana"}},
 		"a session twice": {func(f *forger) {
 			f.session("p_tom", "t1", gov.SignInOIDC, nil)

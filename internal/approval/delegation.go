@@ -440,7 +440,7 @@ func (s *Service) closeDelegations(ctx context.Context, env *live.Environment, n
 }
 
 // ended is the document of a standing consent after it was ended.
-func ended(doc row.Doc) (row.Doc, error) {
+func ended(doc row.Doc, _ time.Time) (row.Doc, error) {
 	d, err := delegationOf(doc)
 	if err != nil {
 		return doc, err
@@ -455,7 +455,7 @@ func ended(doc row.Doc) (row.Doc, error) {
 // Use counts a decision on a standing consent, in the commit of the decision: it counts exactly, however many are made at once.
 // When others used it up the decision is to be judged again.
 func Use(id gov.EntryID) ledger.Amend {
-	return ledger.Amend{Key: row.DocKey{Kind: DelegationKind, ID: string(id)}, With: func(doc row.Doc) (row.Doc, error) {
+	return ledger.Amend{Key: row.DocKey{Kind: DelegationKind, ID: string(id)}, With: func(doc row.Doc, _ time.Time) (row.Doc, error) {
 		d, err := delegationOf(doc)
 		if err != nil {
 			return doc, err

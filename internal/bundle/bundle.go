@@ -26,7 +26,8 @@ type Bundle struct {
 	Tools        []Tool
 	Policies     []PolicyFile
 	Limits       []Limit
-	Detectors    []Detector // those that the bundle says something of
+	Detectors    []Detector   // those that the bundle says something of
+	Prices       []ModelPrice // that hold instead of the list prices
 	Prompts      []Prompt
 	Tests        []Test
 
@@ -90,17 +91,29 @@ type PolicyFile struct {
 	Text []byte
 }
 
-// Limit is a rate limit (Calls per Window) or a budget (MicroUSD per Window).
+// Limit is a rate limit (Calls per Window) or a budget (MicroUSD per Window). A budget counts what calls cost: reserved when the call
+// is allowed, settled by its result. With Amount it counts what stands in a field of the input instead.
 type Limit struct {
-	ID            string
-	Agent         gov.AgentID
-	Tool          gov.ToolName
-	Category      gov.Category
-	Environment   gov.Environment
-	Per           string // what is counted apart: "", agent, principal, tool, session
-	Calls         int64
-	MicroUSD      int64
-	WindowSeconds int64
+	ID              string
+	Agent           gov.AgentID
+	Tool            gov.ToolName
+	Category        gov.Category
+	Environment     gov.Environment
+	Per             string // what is counted apart: "", agent, principal, tool, session
+	Calls           int64
+	MicroUSD        int64
+	WindowSeconds   int64
+	Fixed           bool   // windows that begin together, aligned to UTC; else the window slides
+	WarnAt          int64  // percent of it at which people are told, or 0
+	ReserveMicroUSD int64  // of a budget without Amount: for each call until its cost is known
+	Amount          string // of a budget: the field of the input, at the top, that has the dollars
+}
+
+// ModelPrice is what the organization pays for a model.
+type ModelPrice struct {
+	Model          string
+	InputMicroUSD  int64 // for a million tokens
+	OutputMicroUSD int64
 }
 
 // Prompt is a system prompt under change control.

@@ -20,6 +20,7 @@ type Diff struct {
 	Policies     []Change `json:"policies,omitempty"` // by file
 	Limits       []Change `json:"limits,omitempty"`
 	Detectors    []Change `json:"detectors,omitempty"`
+	Prices       []Change `json:"prices,omitempty"`
 	Prompts      []Change `json:"prompts,omitempty"`
 	Tests        []Change `json:"tests,omitempty"`
 	Files        []Change `json:"files,omitempty"` // every file, the ones above included
@@ -61,6 +62,7 @@ func Compare(before, after *Bundle) Diff {
 		Policies:     changes(before.Policies, after.Policies, func(p PolicyFile) string { return p.Name }),
 		Limits:       changes(before.Limits, after.Limits, func(l Limit) string { return l.ID }),
 		Detectors:    changes(before.Detectors, after.Detectors, func(d Detector) string { return string(d.ID) }),
+		Prices:       changes(before.Prices, after.Prices, func(p ModelPrice) string { return p.Model }),
 		Prompts:      changes(before.Prompts, after.Prompts, func(p Prompt) string { return p.Name }),
 		Tests:        changes(before.Tests, after.Tests, func(t Test) string { return t.Name }),
 		Files:        fileChanges(before.Files, after.Files),

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/price"
 )
 
 // index makes the lookups by name cheap; Read builds it once, and it does not change after.
@@ -12,6 +13,7 @@ type index struct {
 	tools        map[gov.ToolName]*Tool
 	environments map[gov.Environment]Environment
 	groups       map[gov.Principal][]gov.GroupID
+	prices       map[string]price.Price
 }
 
 func (b *Bundle) buildIndex() {
@@ -20,6 +22,10 @@ func (b *Bundle) buildIndex() {
 		tools:        make(map[gov.ToolName]*Tool, len(b.Tools)),
 		environments: make(map[gov.Environment]Environment, len(b.Environments)),
 		groups:       map[gov.Principal][]gov.GroupID{},
+		prices:       make(map[string]price.Price, len(b.Prices)),
+	}
+	for _, p := range b.Prices {
+		x.prices[p.Model] = price.Price{Input: p.InputMicroUSD, Output: p.OutputMicroUSD}
 	}
 	for i := range b.Agents {
 		x.agents[b.Agents[i].ID] = &b.Agents[i]
@@ -62,3 +68,6 @@ func (b *Bundle) Environment(name gov.Environment) (Environment, bool) {
 
 // GroupsOf gives the groups that list p as a member, sorted; the slice is the caller's.
 func (b *Bundle) GroupsOf(p gov.Principal) []gov.GroupID { return slices.Clone(b.index.groups[p]) }
+
+// Price gives what the organization pays for a model, where the bundle says so.
+func (b *Bundle) Price(model string) (price.Price, bool) { return price.Find(b.index.prices, model) }

@@ -25,6 +25,7 @@ const (
 	fileAgents    = "agents.yaml"
 	fileTools     = "tools.yaml"
 	fileLimits    = "limits.yaml"
+	filePrices    = "prices.yaml"
 	fileDetectors = "detectors.yaml"
 )
 
@@ -61,6 +62,7 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 	r.agents()
 	r.limits()
 	r.detectors()
+	r.prices()
 	r.b.buildIndex()
 	r.tests()
 	if len(r.problems) > 0 {
@@ -166,7 +168,7 @@ func (r *reader) plain(name string) {
 }
 
 func (r *reader) top(name string) {
-	known := []string{fileSettings, fileAgents, fileTools, fileLimits, fileDetectors}
+	known := []string{fileSettings, fileAgents, fileTools, fileLimits, filePrices, fileDetectors}
 	if !slices.Contains(known, name) && name != ".gitignore" && name != "LICENSE" {
 		r.wrong(name, 0, suggest(name, known), "the file %s is not part of a bundle", name)
 	}

@@ -130,12 +130,14 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 		Policies: []PolicyFile{{"policies/all.cedar", []byte("permit (principal, action, resource);\n")}},
 		Limits: []Limit{
 			{ID: "refunds", Tool: "stripe/refund", Calls: 5, WindowSeconds: 3600},
-			{ID: "budget", Agent: "support-bot", Environment: "prod", Per: "principal", MicroUSD: 12_500_000, WindowSeconds: 30 * 86400},
+			{ID: "refunded", Tool: "stripe/refund", MicroUSD: 900_000_000, WindowSeconds: 86400, Fixed: true, WarnAt: 80, Amount: "amount"},
+			{ID: "budget", Agent: "support-bot", Environment: "prod", Per: "principal", MicroUSD: 12_500_000, WindowSeconds: 30 * 86400, ReserveMicroUSD: 100_000},
 		},
 		Detectors: []Detector{
 			{ID: "blocked_spike", Owner: "group:leads", Severity: 1, Contain: "agent", Runbook: "runbooks/spike.md", Params: map[string]int64{"window": 3600, "one_in": 1_000_000, "min": 5}},
 			{ID: "new_tool", Off: true, Owner: "user:ana", Severity: 4, Params: map[string]int64{"learn": 100}},
 		},
+		Prices:  []ModelPrice{{"anthropic/claude", 2_500_000, 10_000_000}, {"our-own", 0, 0}},
 		Prompts: []Prompt{{"prompts/support.md", []byte("Be kind.\n")}},
 		Tests: []Test{{
 			Name: "a refund", Environment: "prod", Agent: "support-bot", Principal: desk, Assurance: gov.AssuranceBound, Groups: []gov.GroupID{"desk"},

@@ -44,6 +44,9 @@ func AppendDecision(dst []byte, d Decision) []byte {
 	if len(d.Sends) > 0 {
 		dst = appendStrings(append(dst, `,"sends":`...), d.Sends)
 	}
+	if len(d.Limits) > 0 {
+		dst = appendCharges(append(dst, `,"limits":`...), d.Limits)
+	}
 	return append(appendCommitments(append(dst, `,"commitments":`...), d.Commitments), '}')
 }
 
@@ -89,6 +92,30 @@ func appendTaint(dst []byte, taint []Taint) []byte {
 		dst = append(dst, ']')
 	}
 	return dst
+}
+
+func appendCharges(dst []byte, charges []LimitCharge) []byte {
+	dst = append(dst, '[')
+	for i, c := range charges {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = member(dst, `{"id":`, c.ID)
+		dst = member(dst, `,"of":`, c.Of)
+		dst = optional(dst, `,"key":`, c.Key)
+		dst = number(dst, `,"calls":`, c.Calls)
+		dst = number(dst, `,"reserved_micro_usd":`, c.Reserved)
+		dst = append(number(dst, `,"amount_micro_usd":`, c.Amount), '}')
+	}
+	return append(dst, ']')
+}
+
+// number appends a number that is not there when it is zero.
+func number(dst []byte, name string, value int64) []byte {
+	if value == 0 {
+		return dst
+	}
+	return strconv.AppendInt(append(dst, name...), value, 10)
 }
 
 func member(dst []byte, name, value string) []byte { return appendString(append(dst, name...), value) }

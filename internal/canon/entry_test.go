@@ -104,6 +104,10 @@ func bodies() map[canon.Kind]any {
 		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
 		canon.KindApprovalExpired:   canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},
 		canon.KindDelegationExpired: canon.DelegationExpired{Delegation: "del_x"},
+		canon.KindLimitWarning: canon.LimitWarning{
+			Limit: "support-budget", Of: "01234567", Key: "user:p_x", Since: "2026-11-23T14:03:00.000000Z", WarnCalls: 80, Calls: 81, WarnMicroUSD: 120_000_000,
+			MicroUSD: 120_200_000, WindowSeconds: 86400,
+		},
 	}
 }
 

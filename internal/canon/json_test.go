@@ -190,7 +190,11 @@ func TestDecisionsAreEncodedAsTheLibraryWould(t *testing.T) {
 		{Version: "1", Channel: "tool_input", Path: "/body", Band: "high", Rules: []string{"a", "b"}, Layer: "base64", Start: 3, End: 90}, {Version: "1", Channel: "prompt", Band: "low"},
 	}
 	tainted.Taint, tainted.Sends = []canon.Taint{{Kind: "email", Path: "/to", Near: true}, {Kind: "url", Path: "/body"}}, []string{"d_x", "d_y"}
-	for _, d := range []canon.Decision{full, odd, asking, lifted, tainted, {}} {
+	limited := full
+	limited.Limits = []canon.LimitCharge{
+		{ID: "rate", Of: "01234567", Key: "user:p_x", Calls: 1}, {ID: "budget", Of: "89abcdef", Reserved: 100_000}, {ID: "refunded", Of: "89abcdef", Amount: 1}, {ID: "nothing", Of: "0"},
+	}
+	for _, d := range []canon.Decision{full, odd, asking, lifted, tainted, limited, {}} {
 		want, err := jsonv2.Marshal(d, jsonv2.Deterministic(true))
 		if err != nil {
 			t.Fatal(err)

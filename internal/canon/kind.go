@@ -51,6 +51,7 @@ const (
 	KindIncidentEvent    Kind = "incident_event"
 	KindProbe            Kind = "probe"
 	KindExercise         Kind = "exercise"
+	KindLimitWarning     Kind = "limit_warning"
 )
 
 // Kinds lists every kind.
@@ -61,7 +62,7 @@ func Kinds() []Kind {
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindDelegationExpired, KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
-		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise,
+		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise, KindLimitWarning,
 	}
 }
 
@@ -178,6 +179,8 @@ func (k Kind) newBody() (any, error) {
 		return new(Exercise), nil
 	case KindDelegationExpired:
 		return new(DelegationExpired), nil
+	case KindLimitWarning:
+		return new(LimitWarning), nil
 	}
 	return nil, fmt.Errorf("kind %q is not known", string(k))
 }
@@ -295,6 +298,7 @@ type Decision struct {
 	Findings    []Finding            `json:"findings,omitempty"`     // of the scanner, in the input
 	Taint       []Taint              `json:"taint,omitempty"`        // what of the input the session knows from untrusted results alone
 	Sends       []string             `json:"sends,omitempty"`        // opaque references of the domains and addresses that a call which sends names; sorted
+	Limits      []LimitCharge        `json:"limits,omitempty"`       // with allow: what the call takes of each limit, in the order of the bundle
 	Commitments map[Group]Commitment `json:"commitments"`
 }
 
@@ -316,6 +320,29 @@ type Taint struct {
 	Kind string `json:"kind"`
 	Path string `json:"path"`                  // JSON pointer into the input
 	Near bool   `json:"near_finding,omitzero"` // a finding was near where it came from
+}
+
+// LimitCharge is what a call that was allowed takes of one limit, at the time of its entry.
+type LimitCharge struct {
+	ID       string `json:"id"`                          // of the limit
+	Of       string `json:"of"`                          // what it counts and in which windows: the first 8 hexadecimal digits of a digest
+	Key      string `json:"key,omitempty"`               // what is counted apart: an agent, a tool, a session, a principal by its opaque reference
+	Calls    int64  `json:"calls,omitzero"`              // of a rate limit
+	Reserved int64  `json:"reserved_micro_usd,omitzero"` // of a budget: until the result says the cost
+	Amount   int64  `json:"amount_micro_usd,omitzero"`   // of a budget of amounts: what the input says
+}
+
+// LimitWarning says that as much of a limit was used as people want to hear of (warn_at), once in each of its windows.
+type LimitWarning struct {
+	Limit         string `json:"limit"`
+	Of            string `json:"of"`            // as a LimitCharge has it
+	Key           string `json:"key,omitempty"` // as a LimitCharge has it
+	Since         string `json:"since"`         // TimeLayout; when that was so
+	WarnCalls     int64  `json:"warn_calls,omitzero"`
+	Calls         int64  `json:"calls,omitzero"` // used when this was written
+	WarnMicroUSD  int64  `json:"warn_micro_usd,omitzero"`
+	MicroUSD      int64  `json:"micro_usd,omitzero"` // used when this was written, reserved or spent
+	WindowSeconds int64  `json:"window_seconds"`
 }
 
 // ApprovalAsked is what a decision asks people for. What they are shown is this entry and its payload, so its leaf hash is
@@ -637,6 +664,13 @@ type Usage struct {
 	CostMicroUSD *int64 `json:"cost_micro_usd,omitempty"` // millionths of a US dollar, as reported
 }
 
+// Cost is what a call cost, and how that is known.
+type Cost struct {
+	MicroUSD *int64     `json:"micro_usd,omitempty"` // absent when nobody knows
+	Priced   gov.Priced `json:"priced"`
+	Table    string     `json:"table,omitempty"` // date of the table of list prices, with table
+}
+
 // Result is what happened when a decided call ran, as its agent reports it.
 type Result struct {
 	Decision    gov.EntryID          `json:"decision"`
@@ -644,6 +678,7 @@ type Result struct {
 	Status      gov.ResultStatus     `json:"status"`
 	DurationMS  *int64               `json:"duration_ms,omitempty"`
 	Usage       *Usage               `json:"usage,omitempty"`
+	Cost        *Cost                `json:"cost,omitempty"` // of a call with a usage, or for which money was reserved
 	OutputBytes int64                `json:"output_bytes"`
 	Findings    []Finding            `json:"findings,omitempty"`     // of the scanner, in the output
 	LabelsAdded []gov.Label          `json:"labels_added,omitempty"` // that the session gains by it

@@ -244,6 +244,7 @@ type backtestReport struct {
 	Same      int64            `json:"same"`
 	Erased    int64            `json:"erased"`
 	Failed    int64            `json:"failed"`
+	Limits    int              `json:"limits"`
 	Flipped   map[string]int64 `json:"flipped"`
 	Examples  []struct {
 		ID      string `json:"id"`

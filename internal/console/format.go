@@ -16,6 +16,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/limit"
 )
 
 // parse reads every page with the frame and the parts that pages share.
@@ -41,7 +42,7 @@ func (s *Server) parse() error {
 
 func (s *Server) funcs() template.FuncMap {
 	return template.FuncMap{
-		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count, "percent": percent, "seconds": seconds,
+		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count, "usd": usd, "window": limit.Span, "share": share, "percent": percent, "seconds": seconds,
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
@@ -177,6 +178,28 @@ func count(v any) string {
 		s = s[:i] + " " + s[i:]
 	}
 	return s
+}
+
+// usd is an amount of money for people to read.
+func usd(v any) string {
+	micro := reflect.Indirect(reflect.ValueOf(v))
+	if !micro.CanInt() {
+		return ""
+	}
+	whole, part, _ := strings.Cut(limit.Dollars(micro.Int()), ".")
+	if part == "" {
+		return count(whole)
+	}
+	return count(whole) + "." + part + strings.Repeat("0", max(2-len(part), 0))
+}
+
+// share is a percentage of a number, from which on it is much; without one, the number.
+func share(of any, percent int64) int64 {
+	n, ok := of.(int64)
+	if !ok || percent == 0 {
+		return n
+	}
+	return (n*percent + 99) / 100
 }
 
 // percent is a share for people to read, to the tenth.

@@ -250,6 +250,10 @@ func (s *Server) tools(v *visit) error {
 	return s.show(v, "tools", "Tools", "tools", s.with(v, "/v1/tools"))
 }
 
+func (s *Server) limits(v *visit) error {
+	return s.show(v, "limits", "Limits", "limits", s.with(v, "/v1/limits", "agent", "id"))
+}
+
 func (s *Server) ledger(v *visit) error {
 	return s.show(v, "ledger", "Ledger", "ledger", "/v1/ledgers/"+url.PathEscape(s.environment(v)))
 }

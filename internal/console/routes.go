@@ -51,6 +51,7 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/versions", person, s.versions},
 		{"GET " + Root + "/agents", person, s.agents},
 		{"GET " + Root + "/tools", person, s.tools},
+		{"GET " + Root + "/limits", person, s.limits},
 		{"GET " + Root + "/ledger", person, s.ledger},
 		{"GET " + Root + "/people", person, s.people},
 		{"POST " + Root + "/people/invite", person, s.invite},

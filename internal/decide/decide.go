@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/meter"
 	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/row"
 	"github.com/writ-dev/writ/internal/state"
@@ -80,13 +82,16 @@ func (s *Service) Decide(ctx context.Context, caller identity.Caller, req Reques
 	for range rejudgeMax {
 		answer, err := q.judge(ctx)
 		var taken *ledger.CallTakenError
-		switch {
+		switch full := meter.FullOf(err); {
 		case err == nil:
 			return answer, nil
 		case errors.Is(err, ledger.ErrStale):
+			q.full = nil
 			if err := env.Refresh(ctx); err != nil {
 				return Answer{}, err
 			}
+		case len(full) > 0:
+			q.full = append(q.full, full...)
 		case errors.As(err, &taken):
 			if answer, done, err := q.again(ctx, taken.Call); done || err != nil {
 				return answer, err
@@ -114,6 +119,7 @@ type question struct {
 	digest  [16]byte // of what was asked
 	engine  *policy.Engine
 	request *approval.Request // of asked, as it was read for this judgement
+	full    []string          // counters of limits that have too little left
 	decided canon.Decision
 }
 
@@ -133,7 +139,7 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	verdict, err := q.verdict(ctx, control, state.Question{
-		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent, Principal: gov.Principal{Type: q.call.Principal.Type, ID: q.ref},
+		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent, Principal: q.who(), Full: meter.Full(q.full),
 	})
 	if err != nil {
 		return Answer{}, err
@@ -151,6 +157,9 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 	}
 	return Answer{Decision: q.decided, Receipt: receipt}, nil
 }
+
+// who is the principal as records name it.
+func (q *question) who() gov.Principal { return gov.Principal{Type: q.call.Principal.Type, ID: q.ref} }
 
 // verdict judges, and judges again without the standing consents that are used up.
 func (q *question) verdict(ctx context.Context, control *state.Control, asked state.Question) (policy.Verdict, error) {
@@ -243,7 +252,7 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		},
 		TraceID: q.call.TraceID, Mode: v.Mode, Outcome: v.Outcome, Would: v.Would, Reasons: v.Reasons, Policies: v.Policies,
 		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
-		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Delegations: v.Delegations, Commitments: commitments,
+		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Delegations: v.Delegations, Limits: meter.Records(v), Commitments: commitments,
 	}
 	docs := q.ask(v, at)
 	draft, err := canon.NewDraft(q.env.Ledger.Name(), canon.KindDecision, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(q.call.Agent)}, q.decided)
@@ -256,6 +265,7 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	for _, id := range v.Delegations {
 		r.Amends = append(r.Amends, approval.Use(id))
 	}
+	r.Amends = append(r.Amends, meter.Take(v, q.full)...)
 	if q.call.CallID != "" {
 		r.Call = &row.Call{Key: q.s.callKey(q.call), Input: q.digest}
 		r.Supersedes = q.supersedes
@@ -305,6 +315,9 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 		return Answer{}, false, err
 	}
 	unchanged, err := q.unchanged(ctx, earlier, call.Index)
+	if err == nil && unchanged && limited(earlier) {
+		unchanged, err = meter.AnyFull(ctx, q.env.Ledger, q.engine.Charges(q.env.Ledger.Name(), q.call, q.who().String()), q.s.Now())
+	}
 	if err != nil {
 		return Answer{}, false, err
 	}
@@ -326,7 +339,32 @@ func (q *question) again(ctx context.Context, call row.Call) (answer Answer, don
 		return Answer{Decision: earlier, Receipt: item.Receipt()}, true, nil
 	}
 	q.supersedes, q.earlier = call.Index, item.ID
-	return Answer{}, false, nil
+	return Answer{}, false, q.askedBefore(ctx, earlier)
+}
+
+// limited says that a decision was denied for a limit.
+func limited(d canon.Decision) bool {
+	return slices.ContainsFunc(d.Reasons, func(r gov.Reason) bool { return r.Code == gov.ReasonLimit })
+}
+
+// askedBefore finds the request that people may have answered before the call was denied for a limit: what they said still counts.
+func (q *question) askedBefore(ctx context.Context, d canon.Decision) error {
+	for range rejudgeMax {
+		if q.asked != "" || !limited(d) || d.Earlier == "" {
+			return nil
+		}
+		item, err := q.env.Ledger.ByID(ctx, d.Earlier)
+		if err != nil {
+			return err
+		}
+		if d, err = canon.Body[canon.Decision](item.Entry); err != nil {
+			return err
+		}
+		if d.Approval != nil {
+			q.asked = item.ID
+		}
+	}
+	return nil // people are asked again
 }
 
 // chainMax bounds how many decisions of one call are gone back through.

@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/live"
+	"github.com/writ-dev/writ/internal/meter"
+	"github.com/writ-dev/writ/internal/price"
 )
 
 // Report is what an agent says of a call that was decided.
@@ -48,10 +52,19 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 	if decision.Agent != caller.Agent {
 		return Reported{}, &gov.Error{Code: gov.CodeAgentMismatch, Detail: "the decision is of another agent"}
 	}
-	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r)
+	decided, err := item.Time()
 	if err != nil {
 		return Reported{}, err
 	}
+	cost, err := costOf(ctx, env, decision, r)
+	if err != nil {
+		return Reported{}, err
+	}
+	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r, cost)
+	if err != nil {
+		return Reported{}, err
+	}
+	record.Amends = meter.Settle(decision, decided, r.Status, cost)
 	receipt, err := env.Ledger.Append(ctx, record)
 	if errors.Is(err, ledger.ErrResultTaken) {
 		return first(ctx, env.Ledger, item.Index, r)
@@ -62,7 +75,50 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 	return Reported{Result: result, Receipt: receipt}, nil
 }
 
-func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report) (canon.Result, ledger.Record, error) {
+// costOf says what a call cost, and how that is known: under the bundle that it was decided under. nil: nobody asks.
+func costOf(ctx context.Context, env *live.Environment, d canon.Decision, r Report) (*canon.Cost, error) {
+	reserved := slices.ContainsFunc(d.Limits, func(c canon.LimitCharge) bool { return c.Reserved > 0 })
+	switch {
+	case r.Usage == nil && (!reserved || r.Status == gov.ResultNotRun):
+		return nil, nil
+	case r.Usage == nil || r.Usage.CostMicroUSD == nil && r.Usage.InputTokens == 0 && r.Usage.OutputTokens == 0:
+		return &canon.Cost{Priced: gov.PricedUnpriced}, nil
+	case r.Usage.CostMicroUSD != nil:
+		return &canon.Cost{MicroUSD: r.Usage.CostMicroUSD, Priced: gov.PricedReported}, nil
+	}
+	priced := canon.Cost{Priced: gov.PricedBundle}
+	p, ok, err := bundlePrice(ctx, env, d.Bundle, r.Usage.Model)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		priced.Priced, priced.Table = gov.PricedTable, price.Date
+		p, ok = price.Of(r.Usage.Model)
+	}
+	if !ok {
+		return &canon.Cost{Priced: gov.PricedUnpriced}, nil
+	}
+	micro := p.Cost(r.Usage.InputTokens, r.Usage.OutputTokens)
+	priced.MicroUSD = &micro
+	return &priced, nil
+}
+
+func bundlePrice(ctx context.Context, env *live.Environment, digest gov.BundleDigest, model string) (price.Price, bool, error) {
+	if digest == "" {
+		return price.Price{}, false, nil
+	}
+	engine := env.Control().Engine
+	if engine == nil || engine.Bundle().Digest != digest {
+		var err error
+		if engine, err = env.Engine(ctx, digest); err != nil {
+			return price.Price{}, false, err
+		}
+	}
+	p, ok := engine.Bundle().Price(model)
+	return p, ok, nil
+}
+
+func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report, cost *canon.Cost) (canon.Result, ledger.Record, error) {
 	var random [canon.NonceSize + 2*canon.SaltSize]byte
 	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
 		return canon.Result{}, ledger.Record{}, fmt.Errorf("read randomness: %w", err)
@@ -70,7 +126,7 @@ func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, dec
 	salts := random[canon.NonceSize:]
 	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
 	result := canon.Result{
-		Decision: decision.ID, Credential: caller.Credential, Status: r.Status, DurationMS: r.DurationMS, Usage: r.Usage, Commitments: commitments,
+		Decision: decision.ID, Credential: caller.Credential, Status: r.Status, DurationMS: r.DurationMS, Usage: r.Usage, Cost: cost, Commitments: commitments,
 	}
 	if r.HasOutput {
 		output := canon.AppendValue(nil, r.Output)

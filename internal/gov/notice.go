@@ -30,11 +30,12 @@ const (
 	EventReviewOwed        Event = "review_owed" // a rollback is in force and somebody else has to look at it
 
 	EventChangeNotActivated Event = "change_not_activated" // a scheduled change did not come into force when its time had come
+	EventLimitWarning       Event = "limit_warning"        // a limit is used as far as its warn_at
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated}
+	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning}
 }
 
 // Notice is what a channel tells of one event. It holds names and reasons, never the input of a call and no name of a person

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -206,8 +207,23 @@ func (l *Ledger) want(batch []*pending) row.Want {
 				w.Docs = append(w.Docs, d.DocKey)
 			}
 		}
+	}
+	return l.wantAmended(w, batch)
+}
+
+// wantAmended adds the documents that records amend, each once.
+func (l *Ledger) wantAmended(w row.Want, batch []*pending) row.Want {
+	var seen map[row.DocKey]bool
+	for _, p := range batch {
 		for _, a := range p.Amends {
-			if !slices.Contains(w.Docs, a.Key) {
+			if seen == nil {
+				seen = make(map[row.DocKey]bool, len(p.Amends))
+				for _, key := range w.Docs {
+					seen[key] = true
+				}
+			}
+			if !seen[a.Key] {
+				seen[a.Key] = true
 				w.Docs = append(w.Docs, a.Key)
 			}
 		}
@@ -233,6 +249,7 @@ type builder struct {
 	sessions map[gov.SessionID]row.Session
 	results  map[int64]bool
 	docs     map[row.DocKey]row.Doc
+	placed   map[row.DocKey]int // which of commit.Docs has what records amend
 	commit   row.Commit
 	payloads bool
 	count    int
@@ -320,22 +337,27 @@ func (b *builder) check(p *pending) error {
 	return b.amend(p)
 }
 
-// amend works out what the record makes of documents as they are.
+// amend works out what the record makes of documents as they are. Every refusal is told, not only the first.
 func (b *builder) amend(p *pending) error {
 	p.amended = p.amended[:0]
+	var refused []error
 	for _, a := range p.Amends {
 		before, ok := b.docs[a.Key]
 		if !ok {
 			before = row.Doc{DocKey: a.Key}
 		}
-		after, err := a.With(before)
+		after, err := a.With(before, b.at)
 		if err != nil {
-			return err
+			refused = append(refused, err)
+			continue
+		}
+		if after.State == before.State && after.Due.Equal(before.Due) && bytes.Equal(after.Data, before.Data) {
+			continue
 		}
 		after.DocKey, after.Version = a.Key, before.Version
 		p.amended = append(p.amended, after)
 	}
-	return nil
+	return errors.Join(refused...)
 }
 
 // session is what the session remembers at this point of the batch.
@@ -395,25 +417,36 @@ func (b *builder) placeRows(p *pending, index int64) {
 
 // placeDocs writes the documents that the entry at index changes.
 func (b *builder) placeDocs(p *pending, index int64) {
-	for _, d := range slices.Concat(p.Docs, p.amended) {
-		if d.ID == "" {
-			d.ID = string(b.placer.ID(p.Draft, index))
-		}
-		if d.Version == 0 {
-			d.Opened = index
-		} else {
-			d.Opened = b.docs[d.DocKey].Opened
-		}
-		d.Version = index + 1
-		b.docs[d.DocKey] = d
+	for _, d := range p.Docs {
+		b.commit.Docs = append(b.commit.Docs, b.placeDoc(p, d, index))
+	}
+	for _, d := range p.amended {
+		d = b.placeDoc(p, d, index)
 		// What several entries of one commit amend is written once.
-		same := func(other row.Doc) bool { return other.DocKey == d.DocKey }
-		if i := slices.IndexFunc(b.commit.Docs, same); len(p.amended) > 0 && i >= 0 {
+		if i, ok := b.placed[d.DocKey]; ok {
 			b.commit.Docs[i] = d
 			continue
 		}
+		if b.placed == nil {
+			b.placed = map[row.DocKey]int{}
+		}
+		b.placed[d.DocKey] = len(b.commit.Docs)
 		b.commit.Docs = append(b.commit.Docs, d)
 	}
+}
+
+func (b *builder) placeDoc(p *pending, d row.Doc, index int64) row.Doc {
+	if d.ID == "" {
+		d.ID = string(b.placer.ID(p.Draft, index))
+	}
+	if d.Version == 0 {
+		d.Opened = index
+	} else {
+		d.Opened = b.docs[d.DocKey].Opened
+	}
+	d.Version = index + 1
+	b.docs[d.DocKey] = d
+	return d
 }
 
 func union(a, more []gov.Label) []gov.Label {

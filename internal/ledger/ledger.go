@@ -63,11 +63,12 @@ type Record struct {
 }
 
 // Amend changes a document from whatever it is when the record is committed: many may count on one document at once and none is
-// sent back for it. With is pure and quick, it runs under the lock of the ledger; its error refuses the record. A document that
-// does not exist has Version 0.
+// sent back for it. With is pure and quick, it runs under the lock of the ledger and is told the time that the entry will have; its
+// error refuses the record, joined with those of the record's other amends. A document that does not exist has Version 0. One that
+// comes back with the same state, data and time when it is due is not written.
 type Amend struct {
 	Key  row.DocKey
-	With func(row.Doc) (row.Doc, error)
+	With func(d row.Doc, at time.Time) (row.Doc, error)
 }
 
 // NewRecord is a record with no conditions.

@@ -3,12 +3,14 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/limit"
 	"github.com/writ-dev/writ/internal/live"
 )
 
@@ -69,6 +71,8 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 		return n, s.activated(ctx, env, &n, b, item)
 	case canon.KindChangeScheduled:
 		return n, s.notActivated(&n, b, item)
+	case canon.KindLimitWarning:
+		return n, s.limit(&n, item)
 	default:
 		return n, fmt.Errorf("nobody is told of a %s", item.Kind)
 	}
@@ -105,6 +109,21 @@ func (s *Service) decided(ctx context.Context, env *live.Environment, n *gov.Not
 	err = s.asked(n, item, string(state))
 	n.Title = fmt.Sprintf("%s: %s calling %s in %s", state, n.Agent, n.Tool, n.Environment)
 	return err
+}
+
+// limit is about a limit that is used as far as its warn_at.
+func (s *Service) limit(n *gov.Notice, item ledger.Item) error {
+	w, err := canon.Body[canon.LimitWarning](item.Entry)
+	if err != nil {
+		return err
+	}
+	used := fmt.Sprintf("%d calls", w.Calls)
+	if w.WarnMicroUSD > 0 {
+		used = limit.Dollars(w.MicroUSD) + " USD"
+	}
+	n.Subject, n.URL = w.Limit, s.URL()+s.Pages+"/limits?"+url.Values{"environment": {string(n.Environment)}, "id": {w.Limit}}.Encode()
+	n.Title = fmt.Sprintf("The limit %s in %s has %s in its %s", w.Limit, n.Environment, used, limit.Span(w.WindowSeconds))
+	return nil
 }
 
 // delegation is about a standing consent, which its request opened.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/limit"
 )
 
 // Engine is a compiled bundle. It is not changed once made and safe for concurrent use.
@@ -27,6 +28,7 @@ type Engine struct {
 	policies []*rule // by id
 	tools    map[gov.ToolName]*tool
 	groups   map[gov.Principal][]gov.GroupID // members that the bundle lists
+	limits   []*limit.Rule                   // in the order of the bundle
 	checker  *validate.Validator
 }
 
@@ -72,7 +74,8 @@ type place struct {
 	server      types.Entity
 	environment types.Entity
 	rules       index
-	reads       reads // of all these rules
+	reads       reads         // of all these rules
+	limits      []*limit.Rule // that can be of a call
 }
 
 // index has the rules that can match, by the principal that their scope names.
@@ -97,12 +100,38 @@ func Compile(b *bundle.Bundle) (*Engine, bundle.Problems) {
 			e.groups[m] = append(e.groups[m], g.ID)
 		}
 	}
+	for i := range b.Limits {
+		e.limits = append(e.limits, limit.NewRule(&b.Limits[i]))
+	}
 	e.buildIndex()
 	return e, nil
 }
 
 // Bundle is what the engine was compiled from.
 func (e *Engine) Bundle() *bundle.Bundle { return e.bundle }
+
+// Limits are those of the bundle, in its order.
+func (e *Engine) Limits() []*limit.Rule { return e.limits }
+
+// Charges is what a call takes of the limits that it is of, in the order of the bundle. who is its principal as records name it,
+// type:ref.
+func (e *Engine) Charges(env gov.Environment, call gov.Call, who string) []limit.Charge {
+	rules, t := e.limits, e.tools[call.Tool]
+	var categories []gov.Category
+	if t != nil {
+		categories = t.Categories
+		if place := t.places[env]; place != nil {
+			rules = place.limits
+		}
+	}
+	var out []limit.Charge
+	for _, r := range rules {
+		if (r.Agent == "" || r.Agent == call.Agent) && r.At(env, call.Tool, categories) {
+			out = append(out, r.Charge(call, who))
+		}
+	}
+	return out
+}
 
 // Schema is the generated Cedar schema in Cedar's own syntax.
 func (e *Engine) Schema() string { return e.schema }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/limit"
 )
 
 // State is the control state that a call is judged under.
@@ -28,12 +29,15 @@ type State struct {
 	Findings        []canon.Finding // of the scanner, in the input
 	CredentialValid bool
 	CredentialAgent gov.AgentID // that the credential is bound to
-	Exhausted       []string    // ids of limits that are used up, sorted
+	Full            Full        // whether limits are used up; nil: none is
 	Consent         *Consent    // what people said to this very call before, if they were asked
 	Standing        []Standing  // what people consented to beforehand, of which this call is one; the first of a policy counts
 	Time            time.Time   // of the judgement, UTC
 	PrincipalRef    string      // the principal as records name it, type:ref
 }
+
+// Full says that a limit has less left than a call takes.
+type Full func(limit.Charge) bool
 
 // Verdict is the outcome of a judgement and what it rests on.
 type Verdict struct {
@@ -46,6 +50,8 @@ type Verdict struct {
 	Gate        *Gate          // with require_approval
 	Consented   bool           // State.Consent counted, for or against the call
 	Delegations []gov.EntryID  // of State.Standing, those that counted; sorted
+	Limited     bool           // limits were looked at: it holds while those are used up that State.Full said are
+	Charges     []limit.Charge // of the limits that were looked at, or that the call takes of because it is allowed
 	InputPath   string         // with the reason input_schema: the JSON pointer of what does not fit
 }
 
@@ -62,6 +68,9 @@ func Evaluate(s State, c gov.Call) Verdict {
 	}
 	if v.Outcome == gov.OutcomeAllow && j.tool != nil {
 		v.LabelsAdded = missing(s.Labels, j.tool.Labels)
+	}
+	if v.Limited = j.limited; j.limited || v.Outcome == gov.OutcomeAllow {
+		v.Charges = j.charges()
 	}
 	return v
 }
@@ -87,6 +96,50 @@ type judgement struct {
 	call  gov.Call
 	mode  gov.Mode
 	tool  *tool
+
+	limited bool // limits were looked at
+	charged []limit.Charge
+	known   bool // charged is what there is
+}
+
+// charges is what the call takes of the limits that it is of.
+func (j *judgement) charges() []limit.Charge {
+	if !j.known {
+		j.known, j.charged = true, j.state.Engine.Charges(j.state.Environment, j.call, j.state.PrincipalRef)
+	}
+	return j.charged
+}
+
+// full are the limits that have less left than the call takes.
+func (j *judgement) full() (out []limit.Charge) {
+	j.limited = true
+	for _, c := range j.charges() {
+		if c.Wrong || j.state.Full != nil && j.state.Full(c) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// usedUp is the verdict where limits have too little left.
+func usedUp(full []limit.Charge) Verdict {
+	v := Verdict{Outcome: gov.OutcomeDeny}
+	for _, c := range full {
+		v.Reasons = append(v.Reasons, UsedUp(c))
+	}
+	return v
+}
+
+// UsedUp is the reason to deny a call that takes more of a limit than is left.
+func UsedUp(c limit.Charge) gov.Reason {
+	message := fmt.Sprintf("The limit %s is used up: %s. Try again later.", c.ID, c.Words())
+	switch {
+	case c.Wrong:
+		message = fmt.Sprintf("The limit %s counts the dollars in the field %s of the input, which has no such amount. Give a number from 0 with up to six decimals.", c.ID, c.Amount)
+	case c.Amount != "":
+		message = fmt.Sprintf("The limit %s has less left than this call takes: %s. Take less, or try again later.", c.ID, c.Words())
+	}
+	return gov.Reason{Code: gov.ReasonLimit, Message: message}
 }
 
 func deny(code gov.ReasonCode, message string) Verdict {
@@ -290,9 +343,11 @@ func (j *judgement) verdict(f fired) Verdict {
 		return v
 	case len(f.permits) == 0:
 		return deny(gov.ReasonNoPermit, fmt.Sprintf("No policy permits %s to call %s for %s.", j.call.Agent, j.call.Tool, j.call.Principal.Type))
-	case len(j.state.Exhausted) > 0:
-		return deny(gov.ReasonLimit, "A limit is used up: "+strings.Join(j.state.Exhausted, ", ")+".")
-	case len(f.gates) > 0:
+	}
+	if full := j.full(); len(full) > 0 {
+		return usedUp(full)
+	}
+	if len(f.gates) > 0 {
 		return j.gated(f)
 	}
 	return because(gov.OutcomeAllow, gov.ReasonPolicyPermit, "The policy permits this call.", f.permits)

@@ -36,6 +36,11 @@ func (e *Engine) buildIndex() {
 					p.reads.look(r)
 				}
 			}
+			for _, r := range e.limits {
+				if r.At(env.Name, t.Name, t.Categories) {
+					p.limits = append(p.limits, r)
+				}
+			}
 			t.places[env.Name] = p
 		}
 	}

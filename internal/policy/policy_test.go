@@ -17,6 +17,7 @@ import (
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/limit"
 	"github.com/writ-dev/writ/internal/policy"
 )
 
@@ -63,11 +64,18 @@ const toolsYAML = `tools:
     input_schema: {type: object}
 `
 
+const limitsYAML = `
+limits:
+  rate: {category: money, per: principal, calls: 5, window: 1h}
+  sent: {tool: pay/send, usd: 900, amount: amount, window: 1d, fixed: true}
+  another: {agent: idle, calls: 5, window: 1h}
+`
+
 // files is a bundle of these policies.
 func files(mode, policies string) map[string][]byte {
 	return map[string][]byte{
 		"writ.yaml": fmt.Appendf(nil, writYAML, mode), "agents.yaml": []byte(agentsYAML), "tools.yaml": []byte(toolsYAML),
-		"policies/p.cedar": []byte(policies),
+		"policies/p.cedar": []byte(policies), "limits.yaml": []byte(limitsYAML),
 	}
 }
 
@@ -140,7 +148,7 @@ func TestTheOrderOfJudgement(t *testing.T) {
 		"schema before policy":  {nil, `{"amount":-5}`, "deny  [input_schema] []"},
 		"hard before gate":      {nil, `{"amount":901}`, "deny  [policy_forbid] [gate hard]"},
 		"no permit before gate": {func(s *policy.State, _ *gov.Call) { s.Engine = none }, `{"amount":600}`, "deny  [no_permit] []"},
-		"limit before gate":     {func(s *policy.State, _ *gov.Call) { s.Exhausted = []string{"l"} }, `{"amount":600}`, "deny  [limit] []"},
+		"limit before gate":     {func(s *policy.State, _ *gov.Call) { s.Full = func(limit.Charge) bool { return true } }, `{"amount":600}`, "deny  [limit limit] []"},
 		"gate":                  {nil, `{"amount":600}`, "require_approval  [approval_required] [gate]"},
 		"allow":                 {nil, `{"amount":5}`, "allow  [policy_permit] [all]"},
 	} {
@@ -597,5 +605,53 @@ func TestAGateIsItsText(t *testing.T) {
 	e := compile(t, "enforce", permitAll+gate+`@id("hard") forbid (principal, action, resource) when { context.assurance == "none" };`)
 	if _, ok := e.GatePolicy("hard"); ok || len(e.Gates()) != 1 {
 		t.Errorf("gates are %v", e.Gates())
+	}
+}
+
+func TestACallTakesOfTheLimitsThatItIsOf(t *testing.T) {
+	t.Parallel()
+	judge := func(mode, tool, input string, change func(*policy.State)) string {
+		s := state(compile(t, mode, permitAll+`@id("gate") @require_approval("finance") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 500 };
+@id("never") forbid (principal, action == Action::"pay/send", resource) when { context.input.amount > 900 };`))
+		s.PrincipalRef = "user:p_x"
+		if change != nil {
+			change(&s)
+		}
+		v := policy.Evaluate(s, call(t, tool, input))
+		out := fmt.Sprintf("%s %s %t:", v.Outcome, v.Would, v.Limited)
+		for _, c := range v.Charges {
+			out += fmt.Sprintf(" %s/%s %d", c.ID, c.Key, c.Micro)
+		}
+		return out
+	}
+	only := func(id string) func(*policy.State) {
+		return func(s *policy.State) { s.Full = func(c limit.Charge) bool { return c.ID == id } }
+	}
+	const both = " rate/user:p_x 0 sent/ %d000000"
+	for name, c := range map[string]struct {
+		mode, tool, input string
+		change            func(*policy.State)
+		want              string
+	}{
+		"allowed":                  {"enforce", "pay/send", `{"amount":5}`, nil, "allow  true:" + fmt.Sprintf(both, 5)},
+		"of none":                  {"enforce", "web/read", `{}`, nil, "allow  true:"},
+		"asks":                     {"enforce", "pay/send", `{"amount":600}`, nil, "require_approval  true:" + fmt.Sprintf(both, 600)},
+		"used up before it asks":   {"enforce", "pay/send", `{"amount":600}`, only("sent"), "deny  true:" + fmt.Sprintf(both, 600)},
+		"forbidden":                {"enforce", "pay/send", `{"amount":901}`, only("sent"), "deny  false:"},
+		"observed and used up":     {"observe", "pay/send", `{"amount":5}`, only("rate"), "allow deny true:" + fmt.Sprintf(both, 5)},
+		"observed and forbidden":   {"observe", "pay/send", `{"amount":901}`, only("rate"), "allow deny false:" + fmt.Sprintf(both, 901)},
+		"observed without a tool":  {"observe", "no/tool", `{}`, only("rate"), "allow deny false:"},
+		"of another limit used up": {"enforce", "pay/send", `{"amount":5}`, only("another"), "allow  true:" + fmt.Sprintf(both, 5)},
+	} {
+		if got := judge(c.mode, c.tool, c.input, c.change); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+	s := state(compile(t, "enforce", permitAll))
+	s.Full = func(limit.Charge) bool { return true }
+	v := policy.Evaluate(s, call(t, "pay/send", `{"amount":5}`))
+	want := []string{"The limit rate is used up: 5 calls in 1h. Try again later.", "The limit sent has less left than this call takes: 900 USD in 1d. Take less, or try again later."}
+	if len(v.Reasons) != 2 || v.Reasons[0].Message != want[0] || v.Reasons[1].Message != want[1] {
+		t.Errorf("reasons: %+v", v.Reasons)
 	}
 }

@@ -33,14 +33,16 @@ type Backtested struct {
 	Failed    int64            `json:"failed"`  // their record does not agree with itself; see writ verify
 	Flipped   map[string]int64 `json:"flipped"` // by "was to now"
 	Examples  []Flip           `json:"examples"`
+	Limits    int              `json:"limits"` // of the bundle, each counted from From on: what was allowed then, and had enough left
 }
 
 const examplesMax = 20
 
 // Backtest judges the recorded decisions of a range under another bundle, with the sessions, credentials and consents that were
-// there. A session's labels are those that were recorded: a call that would now be denied still left its labels.
+// there. A session's labels are those that were recorded: a call that would now be denied still left its labels. Limits are those of
+// the other bundle, counted from the beginning of the range: what was allowed then counts, where they have enough left for it.
 func Backtest(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, engine *policy.Engine, each Each, progress func(done int64)) (Backtested, error) {
-	out := Backtested{Ledger: l.Name(), From: r.From, To: r.To, Bundle: engine.Bundle().Digest, Flipped: map[string]int64{}, Examples: []Flip{}}
+	out := Backtested{Ledger: l.Name(), From: r.From, To: r.To, Bundle: engine.Bundle().Digest, Flipped: map[string]int64{}, Examples: []Flip{}, Limits: len(engine.Limits())}
 	p := newPlayer(l, compile, r, each)
 	p.instead, p.took, p.differs = engine, out.took, func(int64, gov.EntryID, string) {}
 	err := p.play(ctx, progress)

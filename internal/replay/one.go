@@ -23,6 +23,10 @@ type Again struct {
 	Outcome  gov.Outcome      `json:"outcome,omitempty"` // as it comes out now
 	Policies []gov.PolicyID   `json:"policies,omitempty"`
 	Reasons  []gov.Reason     `json:"reasons,omitempty"`
+
+	// LimitsRecorded says that too much happened in the windows of its limits to count that here: whether they were used up is taken
+	// as recorded. Replay counts.
+	LimitsRecorded bool `json:"limits_as_recorded,omitempty"`
 }
 
 // votesMax bounds how many votes are looked through for those on one request.
@@ -52,6 +56,16 @@ func One(ctx context.Context, l *ledger.Ledger, compile state.Compile, item ledg
 	}
 	if t.spent, err = p.spentBefore(ctx, item.Index); err != nil {
 		return out, err
+	}
+	if t.at, err = item.Time(); err != nil {
+		return out, err
+	}
+	counted, err := p.usedBefore(ctx, t, item.Index)
+	if err != nil {
+		return out, err
+	}
+	if out.LimitsRecorded = !counted; !counted {
+		t.full = asRecorded(d)
 	}
 	err = l.Scan(ctx, item.Index, item.Index+1, true, func(raw ledger.Raw) error {
 		t.raw = raw

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -31,6 +32,9 @@ type step struct {
 	raw      ledger.Raw
 	entry    canon.Entry
 	decision canon.Decision // of an entry that is one
+	result   canon.Result   // of an entry that is one
+	at       time.Time      // of either
+	input    map[string]any // of a decision, where a backtest counts what it says
 	passed   bool           // it changes nothing that the range could depend on
 	err      error
 	what     string // that the entry does not follow from
@@ -40,6 +44,8 @@ type step struct {
 	labels  []gov.Label    // of its session, and
 	asked   *state.Approval
 	spent   []gov.EntryID
+	used    map[string]int64 // of its limits, by counter
+	full    policy.Full      // in the place of used
 	judged  judged
 }
 
@@ -56,6 +62,7 @@ type player struct {
 	approvals map[gov.EntryID]state.Approval
 	standing  standing
 	switches  switches
+	meters    meters
 	other     instead
 	account   *account
 	people    *People // nil: what people did is not held against their sign-ins
@@ -68,7 +75,7 @@ type player struct {
 func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *player {
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, account: newAccount(),
+		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, meters: newMeters(), account: newAccount(),
 		acts: acts{unheld: map[string]int64{}},
 	}
 }
@@ -129,9 +136,36 @@ func (p *player) read(t *step) {
 	} else if t.passed = t.raw.Index < p.within.From && plain(t.raw.Bytes); !t.passed {
 		t.entry, t.err = canon.Parse(t.raw.Bytes)
 	}
-	if t.err == nil && t.entry.Kind == canon.KindDecision {
-		t.decision, t.err = canon.Body[canon.Decision](t.entry)
+	if t.err != nil {
+		return
 	}
+	switch t.entry.Kind {
+	case canon.KindDecision:
+		t.decision, t.err = canon.Body[canon.Decision](t.entry)
+	case canon.KindResult:
+		t.result, t.err = canon.Body[canon.Result](t.entry)
+	default:
+		return
+	}
+	if t.err == nil {
+		t.at, t.err = t.entry.Time()
+	}
+	if t.err == nil && p.amounts() {
+		t.input = inputOf(t.raw)
+	}
+}
+
+// inputOf is the input of a call, unless it was erased.
+func inputOf(raw ledger.Raw) map[string]any {
+	payload, err := canon.DecodePayload(raw.Payload)
+	if err != nil {
+		return nil
+	}
+	input, err := payload.Value(canon.GroupInput)
+	if err != nil {
+		return nil
+	}
+	return input
 }
 
 // plain says whether an entry is the result of a call, or a decision that neither a request for approval nor a standing consent is about. A quotation mark
@@ -172,6 +206,10 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 	}
 	if t.entry.Kind == canon.KindDecision {
 		p.decision(t)
+		return nil
+	}
+	if t.entry.Kind == canon.KindResult {
+		p.meters.settle(t.result, t.at)
 		return nil
 	}
 	if err := p.follow(t); err != nil {
@@ -245,4 +283,5 @@ func (p *player) decision(t *step) {
 	}
 	t.asked, t.spent = p.consult(d, t.entry.ID), p.standing.spent
 	p.standing.count(d.Delegations)
+	p.limits(t)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/limit"
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/state"
 )
@@ -133,6 +134,9 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 	if t.asked != nil {
 		q.Consent = t.asked.Consent(at)
 	}
+	if q.Full = t.full; q.Full == nil {
+		q.Full = full(t.used)
+	}
 	return recorded(d, t.control.Judge(q), t.control, t.labels, at), true, nil
 }
 
@@ -140,7 +144,10 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 func recorded(d canon.Decision, v policy.Verdict, c *state.Control, labels []gov.Label, at time.Time) canon.Decision {
 	d.Mode, d.Outcome, d.Would, d.Reasons, d.Policies = v.Mode, v.Outcome, v.Would, v.Reasons, v.Policies
 	d.LabelsAdded, d.Labels, d.Bundle, d.Epoch = v.LabelsAdded, labels, c.Bundle(), c.Epoch
-	d.Approval, d.Delegations = nil, v.Delegations
+	d.Approval, d.Delegations, d.Limits = nil, v.Delegations, nil
+	if v.Outcome == gov.OutcomeAllow {
+		d.Limits = limit.Records(v.Charges)
+	}
 	if v.Gate != nil {
 		asked := state.AskedOf(*v.Gate, at)
 		d.Approval = &asked
@@ -226,6 +233,7 @@ func compare(was, now canon.Decision) string {
 		{"approval", asked(was), asked(now)},
 		{"approved", text(was.Approved), text(now.Approved)},
 		{"delegations", text(was.Delegations), text(now.Delegations)},
+		{"limits", text(was.Limits), text(now.Limits)},
 		{"bundle", text(was.Bundle), text(now.Bundle)},
 		{"epoch", text(was.Epoch), text(now.Epoch)},
 	} {

@@ -172,12 +172,14 @@ type Question struct {
 	Taint      []canon.Taint   // what of the input the session knows from untrusted results alone
 	Findings   []canon.Finding // of the scanner, in the input
 	Spent      []gov.EntryID   // standing consents that were used as often as they allow
+	Full       policy.Full     // whether limits are used up; nil: none is
 }
 
 // Judge answers a question under c. It is the one way to a verdict: the decision door and the replay both come through here.
 func (c *Control) Judge(q Question) policy.Verdict {
 	s := policy.State{
 		Environment: c.Ledger, Engine: c.Engine, Switches: c.switches, Labels: q.Labels, Taint: q.Taint, Findings: q.Findings, Time: q.At, Consent: q.Consent, Standing: c.standing(q),
+		Full: q.Full,
 	}
 	if q.Principal.ID != "" {
 		s.PrincipalRef = q.Principal.String()
