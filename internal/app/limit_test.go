@@ -601,6 +601,7 @@ func TestReplayFindsWhatNoLimitAllowed(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			n := start(t, newOffice(t).config(dir))
+			n.tampered = true
 			key := n.limits("enforce", "  budget: {usd: 4, reserve: 2, window: 30d}\n")
 			var last map[string]any
 			for range c.made {
