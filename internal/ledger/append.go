@@ -323,7 +323,7 @@ func (b *builder) check(p *pending) error {
 			return &CallTakenError{Call: earlier}
 		}
 	}
-	if p.Session != "" && b.session(p.Session).Version != p.SessionSeen {
+	if p.Session != "" && p.SessionSeen != AnySession && b.session(p.Session).Version != p.SessionSeen {
 		return ErrStale
 	}
 	if p.ResultOf >= 0 && b.results[p.ResultOf] {
@@ -401,18 +401,29 @@ func (b *builder) placeRows(p *pending, index int64) {
 		b.calls[call.Key] = call
 		b.commit.Calls = append(b.commit.Calls, call)
 	}
-	if len(p.LabelsAdded) > 0 && p.Session != "" {
-		s := b.session(p.Session)
-		s.Labels = union(s.Labels, p.LabelsAdded)
-		s.Version = index + 1
-		b.sessions[s.ID] = s
-		b.commit.Sessions = append(b.commit.Sessions, s)
+	if p.Session != "" {
+		b.placeSession(p, index)
 	}
 	if p.ResultOf >= 0 {
 		b.results[p.ResultOf] = true
 		b.commit.Results = append(b.commit.Results, row.Result{Decision: p.ResultOf, Index: index})
 	}
 	b.commit.Blobs = append(b.commit.Blobs, p.Blobs...)
+}
+
+// placeSession writes what the session of a record remembers with it, if that is more than before.
+func (b *builder) placeSession(p *pending, index int64) {
+	s := b.session(p.Session)
+	labels, marks := union(s.Labels, p.LabelsAdded), s.Marks
+	if p.Marks != nil {
+		marks = p.Marks(s.Marks)
+	}
+	if len(labels) == len(s.Labels) && bytes.Equal(marks, s.Marks) {
+		return
+	}
+	s.Labels, s.Marks, s.Version = labels, marks, index+1
+	b.sessions[s.ID] = s
+	b.commit.Sessions = append(b.commit.Sessions, s)
 }
 
 // placeDocs writes the documents that the entry at index changes.

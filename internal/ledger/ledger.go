@@ -33,6 +33,9 @@ func (e *CallTakenError) Error() string {
 	return fmt.Sprintf("the call was decided before, at index %d", e.Call.Index)
 }
 
+// AnySession is for records that hold whatever their session remembers.
+const AnySession = -1
+
 // AnyEpoch is for records that hold whatever the control state is.
 const AnyEpoch = -1
 
@@ -53,10 +56,11 @@ type Record struct {
 	Call        *row.Call // set when the call has an id: decided once. Index is filled in by the append
 	Supersedes  int64     // with Call: the index of the earlier decision that this one follows, or -1
 	Session     gov.SessionID
-	SessionSeen int64       // version of the session that it was judged under
-	LabelsAdded []gov.Label // that the session gains
-	ResultOf    int64       // the index of the decision this is the result of, or -1
-	First       bool        // only as the first entry of the ledger
+	SessionSeen int64                   // version of the session that it was judged under
+	LabelsAdded []gov.Label             // that the session gains
+	Marks       func(had []byte) []byte // gives the marks of the session from those that it has, under the lock; nil: as they are
+	ResultOf    int64                   // the index of the decision this is the result of, or -1
+	First       bool                    // only as the first entry of the ledger
 	Blobs       []row.Blob
 	Docs        []row.Doc // to be written; Version is the one that was seen. No ID: that of the entry
 	Amends      []Amend

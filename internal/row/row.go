@@ -61,6 +61,7 @@ type Session struct {
 	ID      gov.SessionID
 	Version int64
 	Labels  []gov.Label // sorted
+	Marks   []byte      // of the things that it has seen, in the form of internal/taint; nil: none
 }
 
 // Result says which entry reported the result of a decision.

@@ -12,7 +12,7 @@ import (
 // under the lock of the head.
 const (
 	sqlCall    = `SELECT idx, input FROM call WHERE ledger = $1 AND key = $2`
-	sqlSession = `SELECT version, labels FROM session WHERE ledger = $1 AND id = $2`
+	sqlSession = `SELECT version, labels, marks FROM session WHERE ledger = $1 AND id = $2`
 	sqlResult  = `SELECT idx FROM result WHERE ledger = $1 AND decision = $2`
 	sqlChanges = `SELECT epoch, idx FROM change WHERE ledger = $1 AND epoch > $2 ORDER BY epoch`
 	sqlNodes   = `SELECT idx, hash FROM node WHERE ledger = $1 AND level = $2 AND idx >= $3 AND idx < $4 ORDER BY idx`
@@ -37,7 +37,7 @@ func (s *Store) Session(ctx context.Context, ledger gov.Environment, id gov.Sess
 	return one(ctx, s.read, "read session", func(scan func(...any) error) (row.Session, error) {
 		out := row.Session{ID: id}
 		var labels string
-		err := scan(&out.Version, &labels)
+		err := scan(&out.Version, &labels, &out.Marks)
 		if err == nil {
 			out.Labels, err = unpackLabels(labels)
 		}

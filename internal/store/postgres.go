@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -233,7 +234,7 @@ func erasePostgres(ctx context.Context, conn *pgx.Conn, p *row.Payload) error {
 const (
 	pgLockHead = sqlHead + " FOR UPDATE"
 	pgCalls    = "SELECT key, idx, input FROM call WHERE ledger = $1 AND key = ANY($2::bytea[])"
-	pgSessions = "SELECT id, version, labels FROM session WHERE ledger = $1 AND id = ANY($2::text[])"
+	pgSessions = "SELECT id, version, labels, marks FROM session WHERE ledger = $1 AND id = ANY($2::text[])"
 	pgResults  = "SELECT decision, idx FROM result WHERE ledger = $1 AND decision = ANY($2::bigint[])"
 	// A ledger without a head gets one of no entries, which the first commit fills: so that there is something to lock.
 	pgNewHead = "INSERT INTO head (ledger, size, root, edge, epoch, at) VALUES ($1, 0, decode(repeat('00', 32), 'hex'), '', 0, 0) ON CONFLICT DO NOTHING"
@@ -323,9 +324,10 @@ func queueSessionsWanted(b *pgx.Batch, ledger gov.Environment, want []gov.Sessio
 	b.Queue(pgSessions, string(ledger), ids).Query(func(rows pgx.Rows) error {
 		var id, labels string
 		var version int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &version, &labels}, func() error {
+		var marks []byte
+		_, err := pgx.ForEachRow(rows, []any{&id, &version, &labels, &marks}, func() error {
 			unpacked, err := unpackLabels(labels)
-			found.Sessions = append(found.Sessions, row.Session{ID: gov.SessionID(id), Version: version, Labels: unpacked})
+			found.Sessions = append(found.Sessions, row.Session{ID: gov.SessionID(id), Version: version, Labels: unpacked, Marks: bytes.Clone(marks)})
 			return err
 		})
 		return err
@@ -382,12 +384,12 @@ func queueSessions(b *pgx.Batch, name string, sessions []row.Session) {
 		return
 	}
 	sessions = lastOf(sessions, func(s row.Session) gov.SessionID { return s.ID })
-	ids, versions, labels := make([]string, len(sessions)), make([]int64, len(sessions)), make([]string, len(sessions))
+	ids, versions, labels, marks := make([]string, len(sessions)), make([]int64, len(sessions)), make([]string, len(sessions)), make([][]byte, len(sessions))
 	for i, s := range sessions {
-		ids[i], versions[i], labels[i] = string(s.ID), s.Version, packLabels(s.Labels)
+		ids[i], versions[i], labels[i], marks[i] = string(s.ID), s.Version, packLabels(s.Labels), s.Marks
 	}
-	b.Queue("INSERT INTO session (ledger, id, version, labels) SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[]) "+
-		"ON CONFLICT (ledger, id) DO UPDATE SET version = excluded.version, labels = excluded.labels", name, ids, versions, labels)
+	b.Queue("INSERT INTO session (ledger, id, version, labels, marks) SELECT $1, * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bytea[]) "+
+		"ON CONFLICT (ledger, id) DO UPDATE SET version = excluded.version, labels = excluded.labels, marks = excluded.marks", name, ids, versions, labels, marks)
 }
 
 func queueCalls(b *pgx.Batch, name string, calls []row.Call) {

@@ -39,7 +39,7 @@ func (c *appendConn) prepare() error {
 		{&c.setPayload, "UPDATE payload SET data = $3 WHERE ledger = $1 AND first = $2"},
 		{&c.putNode, "INSERT INTO node (ledger, level, idx, hash) VALUES ($1, $2, $3, $4)"},
 		{&c.putCall, "INSERT INTO call (ledger, key, idx, input) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET idx = excluded.idx, input = excluded.input"},
-		{&c.putSession, "INSERT INTO session (ledger, id, version, labels) VALUES ($1, $2, $3, $4) ON CONFLICT DO UPDATE SET version = excluded.version, labels = excluded.labels"},
+		{&c.putSession, "INSERT INTO session (ledger, id, version, labels, marks) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO UPDATE SET version = excluded.version, labels = excluded.labels, marks = excluded.marks"},
 		{&c.putResult, "INSERT INTO result (ledger, decision, idx) VALUES ($1, $2, $3)"},
 		{&c.putChange, "INSERT INTO change (ledger, epoch, idx) VALUES ($1, $2, $3)"},
 		{&c.putMoved, sqlSaveFollower}, {&c.putDoc, sqlPutDoc},
@@ -188,7 +188,7 @@ func (c *appendConn) find(ledger gov.Environment, want row.Want) (found row.Foun
 	for i := 0; err == nil && i < len(want.Sessions); i++ {
 		_, err = c.row(c.session, func(s *sqlite3.Stmt) error {
 			labels, err := unpackLabels(s.ColumnText(1))
-			found.Sessions = append(found.Sessions, row.Session{ID: want.Sessions[i], Version: s.ColumnInt64(0), Labels: labels})
+			found.Sessions = append(found.Sessions, row.Session{ID: want.Sessions[i], Version: s.ColumnInt64(0), Labels: labels, Marks: s.ColumnBlob(2, nil)})
 			return err
 		}, name, string(want.Sessions[i]))
 	}
@@ -221,7 +221,7 @@ func (c *appendConn) put(m row.Commit, exists bool) error {
 		err = c.exec(c.putNode, name, int64(m.Nodes[i].Level), m.Nodes[i].Index, m.Nodes[i].Hash[:])
 	}
 	for i := 0; err == nil && i < len(m.Sessions); i++ {
-		err = c.exec(c.putSession, name, string(m.Sessions[i].ID), m.Sessions[i].Version, packLabels(m.Sessions[i].Labels))
+		err = c.exec(c.putSession, name, string(m.Sessions[i].ID), m.Sessions[i].Version, packLabels(m.Sessions[i].Labels), m.Sessions[i].Marks)
 	}
 	for i := 0; err == nil && i < len(m.Results); i++ {
 		err = c.exec(c.putResult, name, m.Results[i].Decision, m.Results[i].Index)

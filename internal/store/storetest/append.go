@@ -43,7 +43,7 @@ func neverWritten(t *testing.T, d Database) {
 func full(c *row.Commit) {
 	c.Payload = row.Payload{Ledger: c.Batch.Ledger, First: c.Batch.First, Data: []byte("payload of " + c.Batch.Ledger)}
 	c.Calls = []row.Call{{Key: keyOf(1), Index: 3, Input: [16]byte{1, 2, 3}}, {Key: keyOf(2), Index: 4}}
-	c.Sessions = []row.Session{{ID: "s1", Version: 5, Labels: []gov.Label{"private", "untrusted"}}}
+	c.Sessions = []row.Session{{ID: "s1", Version: 5, Labels: []gov.Label{"private", "untrusted"}, Marks: []byte{1, 0, 255}}}
 	c.Results = []row.Result{{Decision: 1, Index: 2}}
 	c.Changes = []row.Change{{Epoch: 1, Index: 0}, {Epoch: 2, Index: 7}}
 	c.Blobs = []row.Blob{{Digest: "sha256:abc", Data: []byte("tar")}}
