@@ -1,0 +1,180 @@
+package main
+
+import (
+	"math"
+	"slices"
+
+	"github.com/writ-dev/writ/internal/scan"
+)
+
+// budget is how often harmless texts may be flagged.
+type budget struct {
+	model  float64 // by the model, families weighing the same
+	family float64 // by the model, in the worst family
+	rule   float64 // by one rule
+	worst  float64 // by one rule in the worst family
+}
+
+func budgets() budget { return budget{model: 0.005, family: 0.015, rule: 0.0015, worst: 0.012} }
+
+// scored is a harmless text with its peaks.
+type scored struct {
+	source string
+	peaks  []peak
+	rules  []string // unguarded
+}
+
+// calibrate sets thresholds, bands and the rules that are reported by themselves, from harmless texts that were not learnt.
+func calibrate(reads []read, set int, w []int8, b budget) scan.Calibration {
+	cal := scan.Calibration{Set: set, Rules: map[string]scan.Rate{}}
+	var docs []scored
+	for _, r := range reads {
+		s := scored{source: r.source, peaks: peaks(r, w)}
+		for _, h := range r.hits {
+			if !h.Guarded && !slices.Contains(s.rules, h.Rule) {
+				s.rules = append(s.rules, h.Rule)
+			}
+		}
+		docs = append(docs, s)
+	}
+	for size := range scan.Sizes() {
+		cal.Slopes = append(cal.Slopes, slope(docs, size))
+	}
+	cal.Thresholds = thresholds(docs, cal.Slopes, b)
+	for _, band := range []struct {
+		name scan.Band
+		rate float64
+	}{{scan.Low, b.model}, {scan.Medium, b.model * 0.4}, {scan.High, b.model * 0.1}} {
+		margin := 0
+		if band.name != scan.Low {
+			margin = marginAt(docs, cal, band.rate)
+		}
+		cal.Bands = append(cal.Bands, scan.BandRate{Band: band.name, Margin: margin, Rate: upper(docs, func(d scored) bool { return best(d, cal) >= margin })})
+	}
+	for _, id := range scan.Rules() {
+		fires := func(d scored) bool { return slices.Contains(d.rules, id) }
+		rate, worst := balanced(docs, fires)
+		if rate > b.rule || worst > b.worst {
+			continue
+		}
+		band := scan.Medium
+		if count(docs, fires) == 0 {
+			band = scan.High
+		}
+		cal.Rules[id] = scan.Rate{Band: band, Rate: upper(docs, fires)}
+	}
+	return cal
+}
+
+// slope is how much the best of twice as many windows is above the best of as many, by the tail of the peaks.
+func slope(docs []scored, size int) int {
+	var sums []int
+	for _, d := range docs {
+		for _, p := range d.peaks {
+			if p.size == size {
+				sums = append(sums, p.sum)
+			}
+		}
+	}
+	if len(sums) < 40 {
+		return 0
+	}
+	top, excess, n := quantile(sums, 0.9), 0, 0
+	for _, s := range sums {
+		if s > top {
+			excess += s - top
+			n++
+		}
+	}
+	return int(float64(excess) / float64(max(n, 1)) * math.Ln2 * 0.5)
+}
+
+// thresholds finds the lowest thresholds within the budget: for each size the same share of harmless texts above it.
+func thresholds(docs []scored, slopes []int, b budget) []int {
+	at := func(q float64) []int {
+		var out []int
+		for size := range slopes {
+			var sums []int
+			for _, d := range docs {
+				best := math.MinInt32
+				for _, p := range d.peaks {
+					if p.size == size {
+						best = max(best, p.sum-slopes[size]*p.bits)
+					}
+				}
+				if best > math.MinInt32 {
+					sums = append(sums, best)
+				}
+			}
+			t := quantile(sums, q) + 1
+			if len(sums) < 200 && size > 0 {
+				t = max(t, out[size-1]+scale*2)
+			}
+			out = append(out, max(t, scale/2))
+		}
+		return out
+	}
+	for q := 0.97; q < 0.9999; q += 0.0005 {
+		t := at(q)
+		cal := scan.Calibration{Thresholds: t, Slopes: slopes}
+		rate, worst := balanced(docs, func(d scored) bool { return best(d, cal) >= 0 })
+		if rate <= b.model && worst <= b.family {
+			return t
+		}
+	}
+	return at(0.99999)
+}
+
+// best is how far the best window of a text is above its threshold.
+func best(d scored, cal scan.Calibration) int {
+	margin := math.MinInt32
+	for _, p := range d.peaks {
+		margin = max(margin, p.sum-cal.Thresholds[p.size]-cal.Slopes[p.size]*p.bits)
+	}
+	return margin
+}
+
+// balanced is the share of texts for which something holds, families weighing the same, and the share in the worst family of
+// fifty texts or more.
+func balanced(docs []scored, holds func(scored) bool) (mean, worst float64) {
+	n, k := map[string]float64{}, map[string]float64{}
+	for _, d := range docs {
+		n[d.source]++
+		if holds(d) {
+			k[d.source]++
+		}
+	}
+	for _, s := range sortedKeys(n) {
+		rate := k[s] / n[s]
+		mean += rate / float64(len(n))
+		if n[s] >= 50 {
+			worst = max(worst, rate)
+		}
+	}
+	return mean, worst
+}
+
+func count(docs []scored, holds func(scored) bool) int {
+	n := 0
+	for _, d := range docs {
+		if holds(d) {
+			n++
+		}
+	}
+	return n
+}
+
+// upper is the rate with one added, so that what was never seen is not called impossible.
+func upper(docs []scored, holds func(scored) bool) float64 {
+	return math.Round(1e5*float64(count(docs, holds)+1)/float64(len(docs)+1)) / 1e5
+}
+
+// marginAt is the lowest margin that at most a share of the texts reach.
+func marginAt(docs []scored, cal scan.Calibration, rate float64) int {
+	for margin := 0; margin < 100*scale; margin += scale / 8 {
+		if mean, _ := balanced(docs, func(d scored) bool { return best(d, cal) >= margin }); mean <= rate {
+			return margin
+		}
+	}
+	return 100 * scale
+}
