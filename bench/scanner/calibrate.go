@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"math"
+	"os"
 	"slices"
 
 	"github.com/writ-dev/writ/internal/scan"
@@ -15,7 +17,7 @@ type budget struct {
 	worst  float64 // by one rule in the worst family
 }
 
-func budgets() budget { return budget{model: 0.005, family: 0.015, rule: 0.0015, worst: 0.012} }
+func budgets() budget { return budget{model: 0.006, family: 0.03, rule: 0.003, worst: 0.025} }
 
 // scored is a harmless text with its peaks.
 type scored struct {
@@ -24,19 +26,19 @@ type scored struct {
 	rules  []string // unguarded
 }
 
-// calibrate sets thresholds, bands and the rules that are reported by themselves, from harmless texts that were not learnt.
-func calibrate(reads []read, set int, w []int8, b budget) scan.Calibration {
-	cal := scan.Calibration{Set: set, Rules: map[string]scan.Rate{}}
-	var docs []scored
-	for _, r := range reads {
-		s := scored{source: r.source, peaks: peaks(r, w)}
-		for _, h := range r.hits {
-			if !h.Guarded && !slices.Contains(s.rules, h.Rule) {
-				s.rules = append(s.rules, h.Rule)
-			}
+func score(r read, w []int8) scored {
+	s := scored{source: r.source, peaks: peaks(r, w)}
+	for _, h := range r.hits {
+		if !h.Guarded && !slices.Contains(s.rules, h.Rule) {
+			s.rules = append(s.rules, h.Rule)
 		}
-		docs = append(docs, s)
 	}
+	return s
+}
+
+// calibrate sets thresholds, bands and the rules that are reported by themselves, from harmless texts that were not learnt.
+func calibrate(docs []scored, set int, b budget) scan.Calibration {
+	cal := scan.Calibration{Set: set, Rules: map[string]scan.Rate{}}
 	for size := range scan.Sizes() {
 		cal.Slopes = append(cal.Slopes, slope(docs, size))
 	}
@@ -51,15 +53,21 @@ func calibrate(reads []read, set int, w []int8, b budget) scan.Calibration {
 		}
 		cal.Bands = append(cal.Bands, scan.BandRate{Band: band.name, Margin: margin, Rate: upper(docs, func(d scored) bool { return best(d, cal) >= margin })})
 	}
-	for _, id := range scan.Rules() {
+	for _, id := range scan.Alone() {
 		fires := func(d scored) bool { return slices.Contains(d.rules, id) }
 		rate, worst := balanced(docs, fires)
+		if os.Getenv("SHOW") == "rules" && rate > 0 {
+			fmt.Fprintf(os.Stderr, "%s %.4f worst %.4f\n", id, rate, worst)
+		}
 		if rate > b.rule || worst > b.worst {
 			continue
 		}
-		band := scan.Medium
-		if count(docs, fires) == 0 {
+		band := scan.Low
+		switch {
+		case count(docs, fires) == 0:
 			band = scan.High
+		case rate <= b.rule/3:
+			band = scan.Medium
 		}
 		cal.Rules[id] = scan.Rate{Band: band, Rate: upper(docs, fires)}
 	}
@@ -134,8 +142,8 @@ func best(d scored, cal scan.Calibration) int {
 	return margin
 }
 
-// balanced is the share of texts for which something holds, families weighing the same, and the share in the worst family of
-// fifty texts or more.
+// balanced is the share of texts for which something holds, families weighing by their number up to a hundred, and the share
+// in the worst family, of which one text may always be wrong.
 func balanced(docs []scored, holds func(scored) bool) (mean, worst float64) {
 	n, k := map[string]float64{}, map[string]float64{}
 	for _, d := range docs {
@@ -144,14 +152,16 @@ func balanced(docs []scored, holds func(scored) bool) (mean, worst float64) {
 			k[d.source]++
 		}
 	}
+	total := 0.0
 	for _, s := range sortedKeys(n) {
-		rate := k[s] / n[s]
-		mean += rate / float64(len(n))
-		if n[s] >= 50 {
+		rate, weight := k[s]/n[s], min(n[s], 100)
+		mean += rate * weight
+		total += weight
+		if k[s] > 1 {
 			worst = max(worst, rate)
 		}
 	}
-	return mean, worst
+	return mean / max(total, 1), worst
 }
 
 func count(docs []scored, holds func(scored) bool) int {

@@ -16,6 +16,7 @@ type sample struct {
 	family     string // of the wrapper, "" for none
 	carrier    string // source of the text around it
 	held       bool   // the wrapper is one that is kept out
+	disguised  bool   // harmless, and encoded for training: not calibrated on
 	text       string
 	start, end int // 0, 0 for harmless text
 }
@@ -220,6 +221,9 @@ func (c *composer) attacks(orders, whole []doc, wrappers []wrapper, times int) [
 	for _, d := range orders {
 		for range times {
 			w := wrappers[c.r.IntN(len(wrappers))]
+			if bare := w.family == "naive" || w.family == "escape"; bare && c.r.IntN(4) > 0 { // looks like anything else
+				w = wrappers[c.r.IntN(len(wrappers))]
+			}
 			out = append(out, c.attack(d, &w, c.r.IntN(12) == 0))
 		}
 	}
@@ -235,16 +239,16 @@ func (c *composer) attacks(orders, whole []doc, wrappers []wrapper, times int) [
 func (c *composer) harmless(docs []doc) []sample {
 	var out []sample
 	for _, d := range docs {
-		text := d.text
+		text, disguised := d.text, false
 		switch c.r.IntN(10) {
 		case 0, 1:
 			text, _, _ = asJSON(c.r, text, 0, 0)
 		case 2:
 			if len(text) < 1500 {
-				text = disguises()[c.r.IntN(len(disguises()))].do(text)
+				text, disguised = disguises()[c.r.IntN(len(disguises()))].do(text), true
 			}
 		}
-		out = append(out, sample{source: d.source, text: text})
+		out = append(out, sample{source: d.source, text: text, disguised: disguised})
 	}
 	return out
 }

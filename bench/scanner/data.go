@@ -340,13 +340,14 @@ func (c *corpus) generated() {
 		list := goals()
 		c.orders = append(c.orders, doc{"own", expand(r, list[r.IntN(len(list))], s)})
 	}
-	for range 1500 {
-		list := harmless()
-		text := expand(r, list[r.IntN(len(list))], s)
+	for range 2400 {
+		list, part := harmless(), r.IntN(folds)
+		draw := func() string { return expand(r, list[r.IntN(len(list)/folds)*folds+part], s) }
+		text := draw()
 		for range r.IntN(3) {
-			text += " " + expand(r, list[r.IntN(len(list))], s)
+			text += " " + draw()
 		}
-		c.benign = append(c.benign, doc{"trigger-words", text})
+		c.benign = append(c.benign, doc{fmt.Sprintf("trigger-%d", part), text})
 	}
 	for _, d := range toolDescriptions() {
 		c.tools = append(c.tools, doc{"own-tools", d})

@@ -223,7 +223,7 @@ func show(s *scan.Scanner, docs []doc) {
 	n := 0
 	for _, d := range docs {
 		for _, f := range s.Scan(scan.ToolResult, d.text) {
-			if n++; n > 25 {
+			if n++; n > 45 {
 				return
 			}
 			fmt.Fprintf(os.Stderr, "    %s %v %d %q\n", f.Detector, f.Rules, f.Margin, d.text[f.Start:min(f.End, f.Start+300)])

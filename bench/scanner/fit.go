@@ -13,7 +13,6 @@ import (
 type material struct {
 	data    []read // for tools: harmless and attacked
 	prompts []read // for prompts: harmless and attacks
-	inputs  []read // harmless arguments of tools
 	tools   []read // harmless descriptions of tools
 }
 
@@ -32,7 +31,7 @@ func gather(c *corpus, seed uint64, times int) material {
 	for _, d := range c.attacks {
 		prompts = append(prompts, sample{source: d.source + "!", text: d.text, end: len(d.text)})
 	}
-	return material{data: readAll(reader, data), prompts: readAll(reader, prompts), inputs: readAll(reader, comp.harmless(c.inputs)), tools: readAll(reader, comp.harmless(c.tools))}
+	return material{data: readAll(reader, data), prompts: readAll(reader, prompts), tools: readAll(reader, comp.harmless(c.tools))}
 }
 
 // fit trains on what keep lets through and returns the file of weights.
@@ -42,33 +41,39 @@ func fit(m material, seed uint64, keep func(sample) bool) ([]byte, error) {
 	}
 	data, prompts := only(m.data), only(m.prompts)
 	var sets [scan.Sets][]int8
+	var fine [scan.Sets][]scored
 	for i, reads := range [][]read{data, prompts} {
-		sets[i] = quantise(learn(instances(reads), groups(reads), defaults(), seed))
+		sets[i], fine[i] = crossed(reads, seed)
 	}
-	inputs, tools := map[string]bool{}, map[string]bool{}
-	for _, r := range m.inputs {
-		inputs[r.text] = true
-	}
+	tools := map[string]bool{}
 	for _, r := range m.tools {
 		tools[r.source] = true
 	}
+	results := slices.DeleteFunc(slices.Clone(fine[0]), func(s scored) bool { return tools[s.source] })
 	b := budgets()
-	results := held(data, func(r read) bool { return !tools[r.source] })
-	described := held(data, func(r read) bool { return true })
-	asked := held(prompts, func(read) bool { return true })
 	wide := b
 	wide.model, wide.family = 0.01, 0.03
 	return scan.WriteWeights(map[scan.Channel]scan.Calibration{
-		scan.ToolResult:      calibrate(results, 0, sets[0], b),
-		scan.ToolInput:       calibrate(append(slices.Clone(results), held(only(m.inputs), func(read) bool { return true })...), 0, sets[0], b),
-		scan.ToolDescription: calibrate(described, 0, sets[0], b),
-		scan.Prompt:          calibrate(asked, 1, sets[1], wide),
+		scan.ToolResult:      calibrate(results, 0, b),
+		scan.ToolInput:       calibrate(results, 0, b),
+		scan.ToolDescription: calibrate(fine[0], 0, b),
+		scan.Prompt:          calibrate(fine[1], 1, wide),
 	}, sets)
 }
 
-// held are the harmless texts that were kept for calibration.
-func held(reads []read, also func(read) bool) []read {
-	return slices.DeleteFunc(slices.Clone(reads), func(r read) bool { return r.attack() || !r.test || !also(r) })
+// crossed trains on all, and scores each fold of the harmless texts with a model that has not learnt it.
+func crossed(reads []read, seed uint64) ([]int8, []scored) {
+	seen := groups(reads)
+	var fine []scored
+	for f := range folds {
+		w := quantise(learn(instances(reads, f), seen, defaults(), seed))
+		for _, r := range reads {
+			if r.fold == f && !r.disguised {
+				fine = append(fine, score(r, w))
+			}
+		}
+	}
+	return quantise(learn(instances(reads, -1), seen, defaults(), seed)), fine
 }
 
 func everything(sample) bool { return true }

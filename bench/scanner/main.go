@@ -48,6 +48,15 @@ func run(args []string) error {
 	switch args[0] {
 	case "train":
 		return train(o, c)
+	case "dump":
+		for _, d := range c.benign {
+			if d.source[:4] == "trig" {
+				fmt.Println(d.text)
+			}
+		}
+		return nil
+	case "experiment":
+		return experiment(o, c)
 	case "evaluate":
 		return evaluate(o, c)
 	}

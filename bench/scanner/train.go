@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/writ-dev/writ/internal/scan"
 )
@@ -15,6 +16,7 @@ type instance struct {
 	positive bool
 	weight   float32
 	size     int
+	bag      int // of one attack and one size of window: one of them must be positive
 	features []uint32
 }
 
@@ -23,16 +25,30 @@ type read struct {
 	sample
 	windows []scan.Example
 	hits    []scan.Hit
-	test    bool // kept for calibration: a quarter of the harmless texts
+	fold    int // of harmless texts: the model that scores them for calibration has not learnt this fold; -1 for attacks
 }
 
 func readAll(reader *scan.Scanner, samples []sample) []read {
 	out := make([]read, len(samples))
 	for i, s := range samples {
 		windows, hits := reader.Read(s.text)
-		out[i] = read{sample: s, windows: windows, hits: hits, test: !s.attack() && hashOf(s.text)%4 == 0}
+		out[i] = read{sample: s, windows: windows, hits: hits, fold: foldOf(s)}
 	}
 	return out
+}
+
+// folds is into how many parts harmless texts are cut. The sentences of one group of templates are one part, so that what is
+// measured on them is measured on templates that were not learnt.
+const folds = 4
+
+func foldOf(s sample) int {
+	if s.attack() {
+		return -1
+	}
+	if n, ok := strings.CutPrefix(s.source, "trigger-"); ok {
+		return int(n[0]-'0') % folds
+	}
+	return int(hashOf(s.text) % folds)
 }
 
 func hashOf(s string) uint64 {
@@ -43,21 +59,23 @@ func hashOf(s string) uint64 {
 
 // instances are the windows of samples: positive where most of the window or of the payload is in the other, negative where
 // nothing is, and otherwise none. Each sample of a source weighs the same, and each source by the root of its samples.
-func instances(reads []read) []instance {
+func instances(reads []read, without int) []instance {
 	count := map[string]int{}
 	for _, r := range reads {
 		count[r.source]++
 	}
 	var out []instance
+	bags := 0
 	for _, r := range reads {
-		if r.test {
+		if r.fold >= 0 && r.fold == without {
 			continue
 		}
 		share := float32(math.Sqrt(float64(count[r.source]))/float64(count[r.source])) * 20
 		positives, negatives := 0, 0
 		first := len(out)
+		bags += len(scan.Sizes())
 		for _, w := range r.windows {
-			in := instance{size: w.Size, features: w.Features}
+			in := instance{size: w.Size, features: w.Features, bag: bags + w.Size}
 			if r.attack() {
 				overlap := min(w.End, r.end) - max(w.Start, r.start)
 				shorter := min(w.End-w.Start, r.end-r.start)
@@ -115,9 +133,10 @@ type hyper struct {
 	rate    float64
 	dropout float64
 	l2      float64
+	slack   float32 // how far below the best window of an attack another is still taken for one
 }
 
-func defaults() hyper { return hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6} }
+func defaults() hyper { return hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1} }
 
 // learn fits a logistic model by AdaGrad, leaving features out at random so that no one of them carries the decision.
 func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
@@ -136,9 +155,13 @@ func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
 	}
 	order := r.Perm(len(data))
 	kept := make([]uint32, 0, 4096)
-	for range h.epochs {
+	for epoch := range h.epochs {
+		idle := telling(data, w, usable, epoch > 0, h.slack)
 		for _, n := range order {
 			in := data[n]
+			if idle[n] {
+				continue
+			}
 			kept = kept[:0]
 			sum := float32(0)
 			mask, left := uint64(0), 0
@@ -178,6 +201,33 @@ func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
 		}
 	}
 	return w
+}
+
+// telling says which windows of attacks are not to be learnt: those that score below the best of their bag, because most
+// likely they hold the part of the attack that looks like anything else.
+func telling(data []instance, w []float32, usable []bool, choose bool, slack float32) []bool {
+	idle := make([]bool, len(data))
+	if !choose {
+		return idle
+	}
+	best, scores := map[int]float32{}, make([]float32, len(data))
+	for n, in := range data {
+		if !in.positive {
+			continue
+		}
+		for _, f := range in.features {
+			if usable[f] {
+				scores[n] += w[f]
+			}
+		}
+		if b, ok := best[in.bag]; !ok || scores[n] > b {
+			best[in.bag] = scores[n]
+		}
+	}
+	for n, in := range data {
+		idle[n] = in.positive && scores[n] < best[in.bag]-slack
+	}
+	return idle
 }
 
 // scale is how many units of an int8 weight are one of the model's.

@@ -53,6 +53,12 @@ const (
 	forTo
 	unsafe
 	first
+	topic      // what was said, written or asked
+	overriding // weaker or other forms of override
+	told       // inform, and nothing else
+	user
+	upkeep // weaker words of mode
+	yours
 )
 
 // word is what the lexicon says of a word.
@@ -91,26 +97,32 @@ func vocabulary() []vocabularyEntry {
 
 func englishWords() []vocabularyEntry {
 	return []vocabularyEntry{
-		{override, "ignore ignores ignoring disregard disregarding forget forgets forgetting override overrides overriding bypass bypassing neglect discard discarding skip dismiss abandon omit cancel supersede supersedes replaces nullify void suspend overrule erase unlearn drop"},
+		{override, "ignore disregard forget override bypass neglect discard overrule unlearn"},
+		{overriding, "ignores ignoring disregarding forgetting forgets overrides overriding bypassing discarding skip dismiss abandon omit cancel supersede supersedes replaces nullify void suspend erase drop aside mind attention listen"},
 		{prior, "previous prior above preceding earlier existing former foregoing initial original past before previously aforementioned current old last"},
-		{instruction, "instruction instructions prompt prompts rule rules guideline guidelines directive directives command commands order orders constraint constraints restriction restrictions policy policies programming training safeguards guardrails guidance directions limitations protocols protocol filters filter messages text context conversation inputs content requests settings request"},
+		{instruction, "instruction instructions prompt prompts rules guidelines guideline directive directives commands orders constraints restrictions policies programming training safeguards guardrails guidance directions limitations protocols instr rule command order policy constraint"},
+		{topic, "messages text context conversation inputs content requests settings request message email lines line chat history response words output data filters filter policy statement statements information"},
 		{task, "task tasks job goal objective objectives mission assignment question questions query work duties plan plans"},
-		{possessive, "your my the these those this its their our"},
+		{yours, "your my these those"},
+		{possessive, "the this its their our"},
 		{you, "you your yourself ur u"},
-		{model, "ai assistant assistants agent agents llm llms gpt chatgpt claude gemini copilot bot chatbot bard llama model models openai anthropic gpt4 mistral cursor deepseek grok"},
+		{model, "ai assistant assistants agent agents llm llms gpt chatgpt claude gemini copilot bot bots chatbot bard llama openai anthropic gpt4 gpt5 mistral deepseek grok ais"},
 		{secret, "password passwords credential credentials secret secrets token tokens apikey passphrase cookie cookies ssn pin otp 2fa mfa ssh rsa env passwd keychain confidential private sensitive keys key login wallet seed mnemonic medical personal"},
 		{send, "send forward email mail post upload transmit transfer share leak exfiltrate submit deliver wire publish dump copy cc bcc pass attach append encode embed include paste relay smuggle sends sending forwarding sent"},
 		{money, "pay payment transaction bank account iban money funds dollars usd eur bitcoin btc refund salary balance deposit withdraw fund crypto donate"},
 		{act, "delete remove execute run buy purchase book reserve grant invite create update change modify reset download install visit click open call invoke use add make perform schedule disable enable turn set order generate write unlock deploy rename approve move cancel upgrade subscribe recommend browse go navigate fetch get take shut launch initiate allow"},
 		{read, "read retrieve search find look access obtain collect gather extract list check fetch load query dump cat scan harvest"},
 		{reveal, "reveal show print output repeat display disclose expose divulge recite echo spell translate summarize list leak provide give return"},
+		{told, "tell mention inform notify alert reveal disclose telling mentioning informing notifying alerting revealing"},
+		{user, "user users human customer owner"},
 		{inform, "tell mention reveal inform notify disclose alert explain report ask say warn confirm acknowledge telling mentioning informing notifying alerting asking revealing warn discuss"},
 		{negation, "not never dont no cannot cant avoid nor wont shouldnt"},
 		{without, "without"},
 		{concealed, "secretly silently quietly covertly hidden discreetly unnoticed stealthily invisible background undetected silent unseen"},
 		{person, "user users human owner customer operator person anyone anybody victim client he she them him reader"},
 		{urgent, "important urgent urgently attention warning critical crucial immediately mandatory required asap priority emergency notice alert imperative essential"},
-		{mode, "dan jailbreak jailbroken unrestricted unfiltered uncensored sudo devmode developermode godmode stan dude evil amoral unlimited opposite unethical debug maintenance developer admin administrator root test"},
+		{mode, "dan jailbreak jailbroken unrestricted unfiltered uncensored sudo devmode developermode godmode stan dude evil amoral unethical unbound"},
+		{upkeep, "debug maintenance developer admin administrator root test unlimited opposite mode"},
 		{persona, "act pretend roleplay simulate imagine persona character role behave impersonate become play"},
 		{before, "before after once when prior then while upon until"},
 		{first, "first next then finally afterwards"},
@@ -145,7 +157,7 @@ func otherWords() []vocabularyEntry {
 		{prior, "vorherigen vorherige bisherigen obigen obige vorigen fruheren alle precedentes precedente precedents anterieures dessus anteriores anterior previas previo previos anteriormente precedenti sopra vorige eerdere bovenstaande poprzednie powyzsze предыдущие предыдущих прежние выше попередні onceki yukaridaki sebelumnya 之前 以上 先前 上述 前の 以前 이전 السابقة पिछले truoc"},
 		{instruction, "anweisungen anweisung befehle regeln vorgaben anordnungen aufforderungen instruktionen aufgaben consignes directives regles ordres instrucciones instruccion ordenes reglas indicaciones instrucoes regras ordens istruzioni regole ordini instructies opdrachten regels instrukcje polecenia инструкции инструкций указания правила команды інструкції talimatlari talimatlar talimat instruksi perintah 指令 指示 提示 说明 规则 命令 지시 명령 التعليمات निर्देशों huong"},
 		{all, "alle alles tous toutes tout todas todos todo tutte tutti tutto wszystkie все всё tum tüm semua 所有 全部 すべて 全て 모든 جميع सभी"},
-		{possessive, "deine dein ihre deinen meine tes ton vos votre ta tus tu su sus seu sua suas tuo tue jouw твои ваши 你的 あなた"},
+		{yours, "deine dein ihre deinen meine tes ton vos votre ta tus tu su sus seu sua suas tuo tue jouw твои ваши 你的 あなた"},
 		{you, "du dir dich sie tu vous te usted voce tu jij ты вы 你 あなた"},
 		{reveal, "zeige zeig nenne gib montre affiche donne revele muestra muestrame dime revela mostre mostra mostrami toon pokaz покажи скажи выведи 显示 输出 告诉 表示 教えて 보여 اظهر"},
 		{system, "systemprompt systeme sistema systemowy системный системная 系统 システム 시스템 النظام"},

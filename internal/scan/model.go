@@ -249,6 +249,12 @@ func windows(tokens, size int, yield func(from, to int)) int {
 	}
 }
 
+// doublings is how many times the number of windows doubles to become that of a text; a short text counts as one of thirty-two,
+// because a single sentence is judged without what stands around it.
+func doublings(tokens, size int) int { return max(doublingsMin, bits.Len(uint(tokens/(size/4)))) }
+
+const doublingsMin = 5
+
 // span is a stretch of tokens with how far it is above the threshold.
 type span struct{ from, to, margin int }
 
@@ -272,7 +278,7 @@ func (s *Scanner) byModel(channel Channel, cal Calibration, a *analysis) []Findi
 		if k > 0 && n <= Sizes()[k-1] {
 			break
 		}
-		threshold := cal.Thresholds[k] + cal.Slopes[k]*bits.Len(uint(n/(size/4)))
+		threshold := cal.Thresholds[k] + cal.Slopes[k]*doublings(n, size)
 		windows(n, size, func(from, to int) {
 			if margin := int(sums[to]-sums[from]) - threshold; margin >= cal.Bands[0].Margin {
 				spans = append(spans, span{from, to, margin})

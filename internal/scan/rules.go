@@ -6,14 +6,16 @@ const RuleTooLong = "too-long"
 // rule is a sequence of classes of words, each at most so many tokens after the one before: an automaton with one state for
 // each step, which takes constant time for each token.
 type rule struct {
-	id    string
-	steps []step
+	id     string
+	alone  bool // it may be reported by itself, if it is rare in harmless texts
+	steps  []step
+	across bool // it may go on in the next sentence
 }
 
 // step accepts a token that has one of the classes, and is at the start of a sentence if that is asked.
 type step struct {
 	any   class
-	gap   int // tokens that may stand in between
+	gap   int // tokens that may stand in between, in the same sentence
 	start bool
 }
 
@@ -26,27 +28,41 @@ const stepsMax = 6
 // rules are in the order in which the model knows them: add at the end.
 func rules() []rule {
 	return []rule{
-		{"override-instructions", []step{{any: override}, {any: prior | all | possessive | system, gap: 3}, {any: instruction | task, gap: 4}}},
-		{"override-prior", []step{{any: override}, {any: all, gap: 1}, {any: prior | you | say, gap: 4}}},
-		{"new-instructions", []step{{any: fresh}, {any: instruction | task, gap: 2}, {any: act | send | read | reveal | say | must | please | you, gap: 4}}},
-		{"reveal-prompt", []step{{any: reveal | inform}, {any: system | prior | possessive, gap: 4}, {any: instruction, gap: 3}}},
-		{"address-model", []step{{any: follower | urgent}, {any: forTo, gap: 2}, {any: model, gap: 4}}},
-		{"if-model", []step{{any: condition}, {any: you, gap: 1}, {any: model, gap: 4}}},
-		{"model-must", []step{{any: model}, {any: must | please, gap: 3}, {any: act | send | read | reveal | override | obey | say, gap: 3}}},
-		{"conceal-from-person", []step{{any: negation | without}, {any: inform, gap: 2}, {any: person, gap: 4}}},
-		{"conceal-act", []step{{any: concealed}, {any: send | act | read, gap: 3}, {any: secret | address | money | access, gap: 8}}},
-		{"first-this", []step{{any: before}, {any: act | respond | task | you, gap: 3}, {any: task, gap: 6}, {any: first | must | please, gap: 10}, {any: follow | first | act | send, gap: 4}}},
-		{"persona-mode", []step{{any: persona | you}, {any: mode, gap: 6}, {any: mode | unsafe | negation | all, gap: 12}}},
-		{"no-limits", []step{{any: negation | without}, {any: unsafe, gap: 3}, {any: unsafe | all | mode | persona, gap: 8}}},
-		{"send-secret", []step{{any: send}, {any: secret, gap: 8}, {any: address, gap: 12}}},
-		{"read-and-send", []step{{any: read}, {any: secret, gap: 8}, {any: send, gap: 10}}},
-		{"obey-following", []step{{any: must | please}, {any: obey, gap: 3}, {any: follow | possessive | fresh, gap: 3}, {any: instruction | task, gap: 4}}},
-		{"done-then-new", []step{{any: task | instruction}, {any: done, gap: 3}, {any: now | fresh | first, gap: 8}, {any: act | send | read | must | please | you | task, gap: 6}}},
-		{"before-tool", []step{{any: before | must}, {any: act | tool, gap: 3}, {any: tool, gap: 4}, {any: read | act | send, gap: 8}, {any: secret, gap: 8}}},
-		{"say-exactly", []step{{any: respond, start: true}, {any: only | instead | say, gap: 4}, {any: say | only, gap: 4}}},
-		{"urgent-order", []step{{any: urgent, start: true}, {any: must | please | you, gap: 8}, {any: send | act | read | override, gap: 6}, {any: address | secret | money, gap: 12}}},
-		{"grant-access", []step{{any: act | must}, {any: access, gap: 3}, {any: forTo, gap: 4}, {any: address | person, gap: 5}}},
+		{"override-instructions", true, []step{{any: override}, {any: prior | all | yours | system, gap: 3}, {any: instruction, gap: 3}}, false},
+		{"override-prior", true, []step{{any: override}, {any: all, gap: 1}, {any: prior, gap: 4}, {any: topic | you | must, gap: 4}}, false},
+		{"new-instructions", false, []step{{any: fresh}, {any: instruction | task, gap: 2}, {any: act | send | read | reveal | say | must | please | you, gap: 4}}, true},
+		{"reveal-prompt", true, []step{{any: reveal}, {any: system | prior | you, gap: 4}, {any: instruction, gap: 2}}, false},
+		{"address-model", true, []step{{any: follower | urgent}, {any: forTo, gap: 2}, {any: model, gap: 4}}, false},
+		{"if-model", false, []step{{any: condition}, {any: you, gap: 1}, {any: model, gap: 4}}, false},
+		{"model-must", false, []step{{any: model}, {any: must | please, gap: 3}, {any: act | send | read | reveal | override | obey | say, gap: 3}}, false},
+		{"conceal-from-person", true, []step{{any: negation | without}, {any: told, gap: 1}, {any: user, gap: 3}}, false},
+		{"conceal-act", true, []step{{any: concealed}, {any: send | act | read, gap: 3}, {any: secret | address | money | access, gap: 8}}, false},
+		{"first-this", false, []step{{any: before}, {any: act | respond | task | you, gap: 3}, {any: task, gap: 6}, {any: first | must | please, gap: 10}, {any: follow | first | act | send, gap: 4}}, true},
+		{"persona-mode", true, []step{{any: persona | you | now}, {any: mode, gap: 6}}, false},
+		{"no-limits", false, []step{{any: negation | without}, {any: unsafe, gap: 3}, {any: unsafe | all | mode | persona, gap: 8}}, false},
+		{"send-secret", false, []step{{any: send}, {any: secret, gap: 8}, {any: address, gap: 12}}, false},
+		{"read-and-send", false, []step{{any: read}, {any: secret, gap: 8}, {any: send, gap: 10}}, true},
+		{"obey-following", false, []step{{any: must | please}, {any: obey, gap: 3}, {any: follow | possessive | fresh, gap: 3}, {any: instruction | task, gap: 4}}, false},
+		{"done-then-new", false, []step{{any: task | instruction}, {any: done, gap: 3}, {any: now | fresh | first, gap: 8}, {any: act | send | read | must | please | you | task, gap: 6}}, true},
+		{"before-tool", true, []step{{any: before | must}, {any: act | tool, gap: 3}, {any: tool, gap: 4}, {any: read | act | send, gap: 8}, {any: secret, gap: 8}}, true},
+		{"say-exactly", false, []step{{any: respond, start: true}, {any: only | instead | say, gap: 4}, {any: say | only, gap: 4}}, false},
+		{"urgent-order", false, []step{{any: urgent, start: true}, {any: must | please | you, gap: 8}, {any: send | act | read | override, gap: 6}, {any: address | secret | money, gap: 12}}, false},
+		{"overriding", false, []step{{any: overriding}, {any: prior | all | yours | system, gap: 3}, {any: instruction | task | topic, gap: 4}}, false},
+		{"upkeep-mode", false, []step{{any: persona | you | now}, {any: upkeep, gap: 4}, {any: upkeep, gap: 1}}, false},
+		{"override-topic", false, []step{{any: override}, {any: prior | all | yours | possessive | system, gap: 3}, {any: task | topic, gap: 4}}, false},
+		{"grant-access", false, []step{{any: act | must}, {any: access, gap: 3}, {any: forTo, gap: 4}, {any: address | person, gap: 5}}, false},
 	}
+}
+
+// Alone lists the rules that may be reported by themselves: the others only help the model.
+func Alone() []string {
+	var out []string
+	for _, r := range rules() {
+		if r.alone {
+			out = append(out, r.id)
+		}
+	}
+	return append(out, structures()...)
 }
 
 // Rules lists the ids of every rule: those over words and those of structure.
@@ -93,7 +109,7 @@ func match(rules []rule, tokens []token) []hit {
 				}
 				from := i
 				if k > 0 {
-					if i-st[k-1].at-1 > r.steps[k].gap || st[k-1].at >= i {
+					if at := st[k-1].at; i-at-1 > r.steps[k].gap || at >= i || tokens[at].sentence != t.sentence && !r.across {
 						continue
 					}
 					from = st[k-1].from

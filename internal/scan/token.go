@@ -12,6 +12,7 @@ type token struct {
 	prime      uint8   // number of its first class, plus one; 0 for none
 	kind       kind    // word, address, number, sign
 	flags      context // where it stands
+	sentence   int32   // number of its sentence
 }
 
 type kind uint8
@@ -50,16 +51,17 @@ const (
 
 // tokenizer cuts folded text into tokens.
 type tokenizer struct {
-	s       *Scanner
-	v       view
-	out     []token
-	fresh   bool // the next word begins a sentence
-	meta    int  // tokens until which talk is of examples or attacks
-	fence   int  // token at which a code block began, -1 outside
-	span    int  // the same for `code`
-	quote   int  // token at which a quotation began, -1 outside
-	decoded bool
-	noMail  int // no mail address begins before this
+	s        *Scanner
+	v        view
+	out      []token
+	fresh    bool // the next word begins a sentence
+	meta     int  // tokens until which talk is of examples or attacks
+	fence    int  // token at which a code block began, -1 outside
+	span     int  // the same for `code`
+	quote    int  // token at which a quotation began, -1 outside
+	decoded  bool
+	noMail   int // no mail address begins before this
+	sentence int32
 }
 
 func (s *Scanner) tokens(v view) []token {
@@ -81,6 +83,7 @@ func (s *Scanner) tokens(v view) []token {
 
 func (t *tokenizer) add(k token) *token {
 	n := len(t.out)
+	k.sentence = t.sentence
 	if t.fresh {
 		k.flags |= atStart
 		t.fresh = false
@@ -294,10 +297,13 @@ func (t *tokenizer) sign(i int) int {
 	case '-':
 		t.fresh = t.fresh || run > 1
 	}
+	if c == '\n' && run > 1 || (c == '.' || c == '!' || c == '?') && (end == len(b) || b[end] <= ' ' || b[end] == '"' || b[end] == '\'') {
+		t.sentence++
+	}
 	switch {
 	case c == '`':
 		t.backticks(run)
-	case c == '"':
+	case c == '"', c == '\'':
 		t.quotation(i)
 	case c == '\n':
 		t.span = -1

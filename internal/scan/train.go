@@ -1,7 +1,5 @@
 package scan
 
-import "math/bits"
-
 // Example is a window as the model sees it, for the training program: which of Sizes it has, where it lies in the text, and its
 // features, one for each time they occur.
 type Example struct {
@@ -49,7 +47,7 @@ func (a *analysis) examples() []Example {
 		if k > 0 && n <= Sizes()[k-1] {
 			break
 		}
-		count := bits.Len(uint(n / (size / 4)))
+		count := doublings(n, size)
 		windows(n, size, func(from, to int) {
 			out = append(out, Example{Size: k, Windows: count, Layer: a.v.layer, Start: a.origin(int(a.tokens[from].start)), End: a.originEnd(int(a.tokens[to-1].end)), Features: flat[ends[from]:ends[to]]})
 		})
@@ -73,3 +71,6 @@ func (s *Scanner) Score(channel Channel, text string) int {
 	}
 	return best
 }
+
+// Calibration is what the weights say of a channel.
+func (s *Scanner) Calibration(channel Channel) Calibration { return s.weights.channel(channel) }
