@@ -221,9 +221,6 @@ func (c *composer) attacks(orders, whole []doc, wrappers []wrapper, times int) [
 	for _, d := range orders {
 		for range times {
 			w := wrappers[c.r.IntN(len(wrappers))]
-			if bare := w.family == "naive" || w.family == "escape"; bare && c.r.IntN(4) > 0 { // looks like anything else
-				w = wrappers[c.r.IntN(len(wrappers))]
-			}
 			out = append(out, c.attack(d, &w, c.r.IntN(12) == 0))
 		}
 	}

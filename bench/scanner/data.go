@@ -340,16 +340,29 @@ func (c *corpus) generated() {
 		list := goals()
 		c.orders = append(c.orders, doc{"own", expand(r, list[r.IntN(len(list))], s)})
 	}
-	for range 2400 {
-		list, part := harmless(), r.IntN(folds)
+	c.sentences(r, 2000, "trigger", func(t string) bool { return !asksForDeed(t) })
+	c.sentences(r, 700, "colleagues", asksForDeed)
+	for _, d := range toolDescriptions() {
+		c.tools = append(c.tools, doc{"own-tools", d})
+	}
+}
+
+// asksForDeed says whether a template is what colleagues ask of each other: the same words as an attacker's order.
+func asksForDeed(template string) bool {
+	return strings.Contains(template, "{mail}") || strings.Contains(template, "{money}") || strings.Contains(template, "{url}")
+}
+
+// sentences adds harmless texts of one to three sentences, in as many sources as there are folds, each of templates of its own.
+func (c *corpus) sentences(r *rand.Rand, n int, source string, of func(string) bool) {
+	list := slices.DeleteFunc(harmless(), func(t string) bool { return !of(t) })
+	s := slots()
+	for range n {
+		part := r.IntN(folds)
 		draw := func() string { return expand(r, list[r.IntN(len(list)/folds)*folds+part], s) }
 		text := draw()
 		for range r.IntN(3) {
 			text += " " + draw()
 		}
-		c.benign = append(c.benign, doc{fmt.Sprintf("trigger-%d", part), text})
-	}
-	for _, d := range toolDescriptions() {
-		c.tools = append(c.tools, doc{"own-tools", d})
+		c.benign = append(c.benign, doc{fmt.Sprintf("%s-%d", source, part), text})
 	}
 }

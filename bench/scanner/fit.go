@@ -23,7 +23,7 @@ func gather(c *corpus, seed uint64, times int) material {
 	data := comp.harmless(c.benign)
 	data = append(data, comp.harmless(c.inputs)...)
 	data = append(data, comp.harmless(c.tools)...)
-	data = append(data, comp.attacks(c.orders, c.attacks, wrappers(), times)...)
+	data = append(data, comp.attacks(c.orders, c.attacks, slices.DeleteFunc(wrappers(), wrapper.bare), times)...)
 	var prompts []sample
 	for _, d := range c.prompts {
 		prompts = append(prompts, sample{source: d.source, text: d.text})

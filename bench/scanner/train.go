@@ -5,7 +5,9 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/writ-dev/writ/internal/scan"
@@ -45,10 +47,19 @@ func foldOf(s sample) int {
 	if s.attack() {
 		return -1
 	}
-	if n, ok := strings.CutPrefix(s.source, "trigger-"); ok {
-		return int(n[0]-'0') % folds
+	if _, n, ok := templated(s.source); ok {
+		return n
 	}
 	return int(hashOf(s.text) % folds)
+}
+
+// templated splits the name of a source of harmless sentences into its family and its number.
+func templated(source string) (family string, number int, ok bool) {
+	family, n, found := strings.Cut(source, "-")
+	if !found || family != "trigger" && family != "colleagues" {
+		return source, 0, false
+	}
+	return family, int(n[0]-'0') % folds, true
 }
 
 func hashOf(s string) uint64 {
@@ -136,7 +147,26 @@ type hyper struct {
 	slack   float32 // how far below the best window of an attack another is still taken for one
 }
 
-func defaults() hyper { return hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1} }
+func defaults() hyper {
+	h := hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1}
+	for _, kv := range strings.Fields(os.Getenv("HYPER")) {
+		k, v, _ := strings.Cut(kv, "=")
+		x, _ := strconv.ParseFloat(v, 64)
+		switch k {
+		case "epochs":
+			h.epochs = int(x)
+		case "rate":
+			h.rate = x
+		case "dropout":
+			h.dropout = x
+		case "l2":
+			h.l2 = x
+		case "slack":
+			h.slack = float32(x)
+		}
+	}
+	return h
+}
 
 // learn fits a logistic model by AdaGrad, leaving features out at random so that no one of them carries the decision.
 func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
