@@ -94,7 +94,7 @@ func slope(docs []scored, size int) int {
 			n++
 		}
 	}
-	return int(float64(excess) / float64(max(n, 1)) * math.Ln2 * 0.5)
+	return int(float64(excess) / float64(max(n, 1)) * math.Ln2 * 0.9)
 }
 
 // thresholds finds the lowest thresholds within the budget: for each size the same share of harmless texts above it.
@@ -118,7 +118,7 @@ func thresholds(docs []scored, slopes []int, b budget) (out []int) {
 			if len(sums) < 200 && size > 0 {
 				t = max(t, out[size-1]+scale*2)
 			}
-			out = append(out, max(t, scale/2))
+			out = append(out, t)
 		}
 		return out
 	}
@@ -135,7 +135,7 @@ func thresholds(docs []scored, slopes []int, b budget) (out []int) {
 			fmt.Fprintln(os.Stderr, k, n)
 		}
 	}()
-	for q := 0.97; q < 0.9999; q += 0.0005 {
+	for q := 0.96; q < 0.9999; q += 0.0005 {
 		t := at(q)
 		cal := scan.Calibration{Thresholds: t, Slopes: slopes}
 		rate, worst := balanced(docs, func(d scored) bool { return best(d, cal) >= 0 })

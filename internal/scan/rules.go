@@ -44,7 +44,7 @@ func rules() []rule {
 		{"read-and-send", false, []step{{any: read}, {any: secret, gap: 8}, {any: send, gap: 10}}, true},
 		{"obey-following", false, []step{{any: must | please}, {any: obey, gap: 3}, {any: follow | possessive | fresh, gap: 3}, {any: instruction | task, gap: 4}}, false},
 		{"done-then-new", false, []step{{any: task | instruction}, {any: done, gap: 3}, {any: now | fresh | first, gap: 8}, {any: act | send | read | must | please | you | task, gap: 6}}, true},
-		{"before-tool", true, []step{{any: before | must}, {any: act | tool, gap: 3}, {any: tool, gap: 4}, {any: read | act | send, gap: 8}, {any: secret, gap: 8}}, true},
+		{"before-tool", true, []step{{any: before}, {any: tool, gap: 4}, {any: read | send, gap: 8}, {any: secret, gap: 8}}, true},
 		{"say-exactly", false, []step{{any: respond, start: true}, {any: only | instead | say, gap: 4}, {any: say | only, gap: 4}}, false},
 		{"urgent-order", false, []step{{any: urgent, start: true}, {any: must | please | you, gap: 8}, {any: send | act | read | override, gap: 6}, {any: address | secret | money, gap: 12}}, false},
 		{"overriding", false, []step{{any: overriding}, {any: prior | all | yours | system, gap: 3}, {any: instruction | task | topic, gap: 4}}, false},

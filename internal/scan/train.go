@@ -74,3 +74,15 @@ func (s *Scanner) Score(channel Channel, text string) int {
 
 // Calibration is what the weights say of a channel.
 func (s *Scanner) Calibration(channel Channel) Calibration { return s.weights.channel(channel) }
+
+// Work is how many bytes, tokens, features and hits a scan of a text goes through: what its time is proportional to.
+func Work(text string) int {
+	s := NewReader()
+	steps := 0
+	for _, v := range s.layers(text) {
+		a := s.analyse(v)
+		steps += len(v.text) + len(a.v.text) + len(a.tokens) + len(a.hits)
+		a.features(func(_ int, buckets []uint32) { steps += len(buckets) })
+	}
+	return steps
+}
