@@ -1,9 +1,9 @@
+//go:build linux
+
 package main
 
 import (
-	"fmt"
 	"math"
-	"os"
 	"slices"
 
 	"github.com/writ-dev/writ/internal/scan"
@@ -17,7 +17,7 @@ type budget struct {
 	worst  float64 // by one rule in the worst family
 }
 
-func budgets() budget { return budget{model: 0.007, family: 0.042, rule: 0.003, worst: 0.025} }
+func budgets() budget { return budget{model: 0.005, family: 0.026, rule: 0.003, worst: 0.025} }
 
 // scored is a harmless text with its peaks.
 type scored struct {
@@ -56,9 +56,6 @@ func calibrate(docs []scored, set int, b budget) scan.Calibration {
 	for _, id := range scan.Alone() {
 		fires := func(d scored) bool { return slices.Contains(d.rules, id) }
 		rate, worst := balanced(docs, fires)
-		if os.Getenv("SHOW") == "rules" && rate > 0 {
-			fmt.Fprintf(os.Stderr, "%s %.4f worst %.4f\n", id, rate, worst)
-		}
 		if rate > b.rule || worst > b.worst {
 			continue
 		}
@@ -98,7 +95,7 @@ func slope(docs []scored, size int) int {
 }
 
 // thresholds finds the lowest thresholds within the budget: for each size the same share of harmless texts above it.
-func thresholds(docs []scored, slopes []int, b budget) (out []int) {
+func thresholds(docs []scored, slopes []int, b budget) []int {
 	at := func(q float64) []int {
 		var out []int
 		for size := range slopes {
@@ -122,19 +119,6 @@ func thresholds(docs []scored, slopes []int, b budget) (out []int) {
 		}
 		return out
 	}
-	defer func() {
-		if os.Getenv("SHOW") == "rules" {
-			n, k := map[string]int{}, map[string]int{}
-			cal := scan.Calibration{Thresholds: out, Slopes: slopes}
-			for _, d := range docs {
-				n[d.source]++
-				if best(d, cal) >= 0 {
-					k[d.source]++
-				}
-			}
-			fmt.Fprintln(os.Stderr, k, n)
-		}
-	}()
 	for q := 0.96; q < 0.9999; q += 0.0005 {
 		t := at(q)
 		cal := scan.Calibration{Thresholds: t, Slopes: slopes}

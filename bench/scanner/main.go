@@ -1,3 +1,5 @@
+//go:build linux
+
 // Scanner trains the model of internal/scan and measures it. The same data and seed give the same weights, byte for byte.
 //
 //	go run ./bench/scanner train      writes internal/scan/weights.bin
@@ -34,7 +36,7 @@ func run(args []string) error {
 	flags.StringVar(&o.weights, "weights", "internal/scan/weights.bin", "file of the weights")
 	flags.StringVar(&o.report, "report", "bench/SCANNER.md", "file of the report")
 	flags.Uint64Var(&o.seed, "seed", 1, "of all that is drawn at random")
-	flags.BoolVar(&o.fast, "fast", false, "no leaving out of sources")
+	flags.BoolVar(&o.fast, "fast", false, "only what needs no training")
 	if len(args) == 0 {
 		return errors.New("say what to do: train or evaluate")
 	}
@@ -48,15 +50,6 @@ func run(args []string) error {
 	switch args[0] {
 	case "train":
 		return train(o, c)
-	case "dump":
-		for _, d := range c.benign {
-			if d.source[:4] == "trig" {
-				fmt.Println(d.text)
-			}
-		}
-		return nil
-	case "experiment":
-		return experiment(o, c)
 	case "evaluate":
 		return evaluate(o, c)
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -5,9 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/writ-dev/writ/internal/scan"
@@ -147,26 +147,7 @@ type hyper struct {
 	slack   float32 // how far below the best window of an attack another is still taken for one
 }
 
-func defaults() hyper {
-	h := hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1}
-	for _, kv := range strings.Fields(os.Getenv("HYPER")) {
-		k, v, _ := strings.Cut(kv, "=")
-		x, _ := strconv.ParseFloat(v, 64)
-		switch k {
-		case "epochs":
-			h.epochs = int(x)
-		case "rate":
-			h.rate = x
-		case "dropout":
-			h.dropout = x
-		case "l2":
-			h.l2 = x
-		case "slack":
-			h.slack = float32(x)
-		}
-	}
-	return h
-}
+func defaults() hyper { return hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1} }
 
 // learn fits a logistic model by AdaGrad, leaving features out at random so that no one of them carries the decision.
 func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {

@@ -19,7 +19,7 @@ type step struct {
 	start bool
 }
 
-func (st step) accepts(k token) bool {
+func (st *step) accepts(k *token) bool {
 	return k.classes&st.any != 0 && (!st.start || k.flags&atStart != 0)
 }
 
@@ -90,19 +90,26 @@ const hitsMax = 4096 // of one layer; the model still sees the whole
 // follow within a gap may follow that.
 func match(rules []rule, tokens []token) []hit {
 	type state struct{ at, from int }
-	states := make([][stepsMax]state, len(rules))
+	states, masks := make([][stepsMax]state, len(rules)), make([]class, len(rules))
 	for i := range states {
+		for _, st := range rules[i].steps {
+			masks[i] |= st.any
+		}
 		for k := range states[i] {
 			states[i][k].at = -1 << 30
 		}
 	}
 	var hits []hit
-	for i, t := range tokens {
+	for i := range tokens {
+		t := &tokens[i]
 		if t.classes == 0 {
 			continue
 		}
-		for n, r := range rules {
-			st := &states[n]
+		for n := range rules {
+			if t.classes&masks[n] == 0 {
+				continue
+			}
+			r, st := &rules[n], &states[n]
 			for k := len(r.steps) - 1; k >= 0; k-- {
 				if !r.steps[k].accepts(t) {
 					continue

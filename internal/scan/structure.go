@@ -1,6 +1,9 @@
 package scan
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Rules of structure: what no writer of honest text does, whatever the words are.
 const (
@@ -27,7 +30,7 @@ func structure(v view, f *folder, tokens []token, hits []hit) []hit {
 			out = append(out, hit{id: structures()[number], number: number, from: from, to: to, token: token, structural: true, guarded: guarded})
 		}
 	}
-	if bytes.HasSuffix([]byte(v.layer), []byte("tags")) {
+	if strings.HasSuffix(v.layer, "tags") {
 		add(0, 0, len(v.text), -1, false)
 	}
 	if f.invisible >= zeroWidthMin {

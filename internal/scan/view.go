@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -276,7 +277,7 @@ const blobBytesMin = 16 // shorter runs are words
 // base64s decodes what looks like base64 and holds text.
 func base64s(v view) view {
 	var out view
-	buf := make([]byte, 0, 256)
+	buf, room := make([]byte, 0, 256), make([]byte, 0, 256)
 	for i := 0; i < len(v.text); {
 		if !isBase64(v.text[i]) {
 			i++
@@ -300,9 +301,13 @@ func base64s(v view) view {
 				break
 			}
 		}
-		plain := base64Text(buf)
+		if len(buf) < blobBytesMin {
+			continue
+		}
+		room = slices.Grow(room[:0], len(buf))[:len(buf)]
+		plain := base64Text(buf, room)
 		if slash := bytes.LastIndexByte(buf, '/'); plain == nil && slash > 0 { // the end of a path
-			plain = base64Text(buf[slash+1:])
+			plain = base64Text(buf[slash+1:], room)
 		}
 		if plain != nil {
 			out.add(v, plain, start, i)
@@ -311,15 +316,14 @@ func base64s(v view) view {
 	return out
 }
 
-// base64Text is the text that a run of base64 holds; nil when it holds none.
-func base64Text(run []byte) []byte {
+// base64Text is the text that a run of base64 holds, written to plain, which is as long; nil when it holds none.
+func base64Text(run, plain []byte) []byte {
 	if len(run) < blobBytesMin {
 		return nil
 	}
 	if len(run)%4 == 1 {
 		run = run[:len(run)-1]
 	}
-	plain := make([]byte, len(run))
 	n, err := base64.RawStdEncoding.Decode(plain, run)
 	if err != nil || !readable(plain[:n]) {
 		return nil
@@ -419,6 +423,9 @@ func readable(b []byte) bool {
 // tagCharacters decodes Unicode tags and variation selectors, which are invisible and can spell a text. A flag is not one.
 func tagCharacters(v view) view {
 	var out view
+	if bytes.IndexByte(v.text, 0xF3) < 0 { // the first byte of all of them
+		return out
+	}
 	var plain []byte
 	first, last := 0, 0
 	flush := func() {
