@@ -9,9 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/writ-dev/writ/internal/scan"
 )
@@ -75,11 +74,11 @@ when a finding of any band overlaps the payload.
 
 // threadTime is how long this thread has run.
 func threadTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_THREAD, &u); err != nil {
 		return 0
 	}
-	return time.Duration(t.Nano())
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // speed scans passages of several sizes, one after the other, and takes the time of each.

@@ -24,6 +24,7 @@ type folder struct {
 	invisible   int    // invisible characters between Latin letters
 	invisibleAt int    // where in in
 	pending     uint32 // marks for the next byte
+	looked      int    // bytes looked at ahead of where it writes
 }
 
 func fold(v view) (view, *folder) {
@@ -278,18 +279,23 @@ func (f *folder) tag(at int) int {
 		return 1
 	}
 	if bytes.HasPrefix(rest, []byte("<!--")) && !f.noComment {
-		if bytes.Contains(rest, []byte("-->")) {
+		shut := bytes.Index(rest, []byte("-->"))
+		if shut < 0 {
+			shut, f.noComment = len(rest), true
+		}
+		f.looked += shut
+		if !f.noComment {
 			f.endWord()
 			f.mark |= markComment
 			f.put('\n', at)
 			return 4
 		}
-		f.noComment = true
 	}
 	end := 1
 	for end < len(rest) && end < tagBytesMax && rest[end] != '>' && rest[end] != '<' {
 		end++
 	}
+	f.looked += end
 	if end == len(rest) || rest[end] != '>' {
 		f.ascii('<', at)
 		return 1

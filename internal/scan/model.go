@@ -106,11 +106,14 @@ type analysis struct {
 	v      view // folded
 	tokens []token
 	hits   []hit
+	looked int // bytes that were looked at ahead, for the test of linear work
 }
 
 func (s *Scanner) analyse(v view) *analysis {
 	folded, f := fold(v)
-	a := &analysis{v: folded, tokens: s.tokens(folded)}
+	a := &analysis{v: folded}
+	a.tokens, a.looked = s.tokens(folded)
+	a.looked += f.looked
 	a.hits = match(s.rules, a.tokens)
 	a.hits = append(a.hits, structure(folded, f, a.tokens, a.hits)...)
 	return a

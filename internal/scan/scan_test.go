@@ -195,8 +195,7 @@ func TestDamagedWeightsAreRefused(t *testing.T) {
 	}
 }
 
-// TestHostileTextsCostWhatTheirLengthSays: twice the text is at most about twice the memory that is allocated, which bounds the
-// work too, because every step writes what it read.
+// TestHostileTextsCostWhatTheirLengthSays counts steps: bytes, tokens and features written, and bytes looked at ahead.
 func TestHostileTextsCostWhatTheirLengthSays(t *testing.T) {
 	t.Parallel()
 	for _, unit := range hostile() {
@@ -209,7 +208,7 @@ func TestHostileTextsCostWhatTheirLengthSays(t *testing.T) {
 
 // hostile are texts that make a careless scanner look at the same bytes over and over.
 func hostile() []string {
-	return []string{"<!--", "<a ", "<a href='", "&#", "&amp;", "%25", `\u005c`, "a.", "a@", "a-", "((((", "```", "`a", "\"", " 'a", "ignore all ", "aWdub3JlIGFsbA ", "69 67 ", "i g ", "\U000E0041", "é", "忽", "![", "](http://a/{", "[a](http://a?b={", "<|im_start|>", "\\\n ", "<b style='display:none'>", "=\"a b c d"}
+	return []string{"<!--", "<!-- a", "<b<!--", "<a ", "<a href='", "&#", "&amp;", "%25", `\u005c`, "a.", "a@", "a-", "((((", "```", "`a", "\"", " 'a", "ignore all ", "aWdub3JlIGFsbA ", "69 67 ", "i g ", "\U000E0041", "é", "忽", "![", "](http://a/{", "[a](http://a?b={", "<|im_start|>", "\\\n ", "<b style='display:none'>", "=\"a b c d"}
 }
 
 // cost is the work of a scan in steps.

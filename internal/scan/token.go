@@ -60,11 +60,12 @@ type tokenizer struct {
 	span     int  // the same for `code`
 	quote    int  // token at which a quotation began, -1 outside
 	decoded  bool
+	looked   int // bytes looked at for mail addresses
 	noMail   int // no mail address begins before this
 	sentence int32
 }
 
-func (s *Scanner) tokens(v view) []token {
+func (s *Scanner) tokens(v view) ([]token, int) {
 	t := &tokenizer{s: s, v: v, fresh: true, meta: -1, fence: -1, span: -1, quote: -1, decoded: v.layer != ""}
 	t.out = make([]token, 0, len(v.text)/5+8)
 	for i := 0; i < len(v.text); {
@@ -78,7 +79,7 @@ func (s *Scanner) tokens(v view) []token {
 			i = t.sign(i)
 		}
 	}
-	return t.out
+	return t.out, t.looked
 }
 
 func (t *tokenizer) add(k token) *token {
@@ -224,6 +225,7 @@ func (t *tokenizer) mailEnd(i, at int) int {
 	for at < len(b) && at-i < mailBytesMax && (isAlnum(b[at]) || b[at] == '.' || b[at] == '-' || b[at] == '_' || b[at] == '+') {
 		at++
 	}
+	t.looked += at - i
 	if at >= len(b) || b[at] != '@' {
 		t.noMail = at
 		return 0
@@ -235,6 +237,7 @@ func (t *tokenizer) mailEnd(i, at int) int {
 		}
 		end++
 	}
+	t.looked += end - at
 	if dots == 0 {
 		t.noMail = at
 		return 0

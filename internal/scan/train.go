@@ -81,7 +81,7 @@ func Work(text string) int {
 	steps := 0
 	for _, v := range s.layers(text) {
 		a := s.analyse(v)
-		steps += len(v.text) + len(a.v.text) + len(a.tokens) + len(a.hits)
+		steps += len(v.text) + len(a.v.text) + len(a.tokens) + len(a.hits) + a.looked
 		a.features(func(_ int, buckets []uint32) { steps += len(buckets) })
 	}
 	return steps
