@@ -1,0 +1,261 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/writ-dev/writ/internal/scan"
+)
+
+// evaluate measures and writes the report.
+func evaluate(o options, c *corpus) error {
+	file, err := os.ReadFile(o.weights)
+	if err != nil {
+		return err
+	}
+	s, err := scan.WithWeights(file)
+	if err != nil {
+		return err
+	}
+	b := &strings.Builder{}
+	preface(b, s, len(file))
+	speed(b, s, c)
+	if err := data(b, o, s); err != nil {
+		return err
+	}
+	if o.fast {
+		keep(b, o.report)
+	} else {
+		played, err := rounds(o, c)
+		if err != nil {
+			return err
+		}
+		recall(b, played)
+		harmlessTable(b, played)
+		conditions(b, played)
+	}
+	return os.WriteFile(o.report, []byte(b.String()), 0o644)
+}
+
+const firstLong = "## Attacks in tool results"
+
+// keep takes the part of the last report that needs training.
+func keep(b *strings.Builder, path string) {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return
+	}
+	if at := strings.Index(string(old), firstLong); at >= 0 {
+		b.Write(old[at:])
+	}
+}
+
+func preface(b *strings.Builder, s *scan.Scanner, size int) {
+	fmt.Fprintf(b, `# The scanner, measured
+
+Written by `+"`go run ./bench/scanner evaluate`"+`; data as in `+"`../shared/data`"+`, seed 1. How the model is trained and what it is not:
+`+"`internal/scan/MODEL.md`"+`. Scanner %s, weights of %d bytes.
+
+Nothing here was measured on what the model had learnt, except where it says "shipped weights". Each round trains without one source
+of attacks, without one harmless family (neither as harmless text nor around attacks) and without ten families of wrappers, sets
+its thresholds on the rest, and judges what was left out. AgentDyn was never learnt and never calibrated on. A text counts as found
+when a finding of any band overlaps the payload.
+
+`, s.Version(), size)
+}
+
+// threadTime is how long this thread has run.
+func threadTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_THREAD, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// speed scans passages of several sizes, one after the other, and takes the time of each.
+func speed(b *strings.Builder, s *scan.Scanner, c *corpus) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		load = []byte("not known")
+	}
+	fmt.Fprintf(b, "## Time\n\nShipped weights, %s, a machine of two cores shared with other work (load %s); passages of harmless and attacked tool results, each scanned once\nafter a warm-up. CPU is the time of the scanning thread, which other work disturbs less; collecting garbage is in the wall time only.\n\n| passage | texts | CPU p50 µs/KB | CPU p99 | wall p50 | wall p99 |\n|---|---|---|---|---|---|\n", runtime.Version(), strings.TrimSpace(string(load)))
+	r := rand.New(rand.NewPCG(3, 3))
+	docs := slices.Concat(c.benign, c.held, c.attacked)
+	for _, size := range []int{1, 4, 16, 64} {
+		var per, wall []int
+		for i := range 1500 {
+			text := ""
+			for len(text) < size<<10 {
+				text += docs[r.IntN(len(docs))].text + "\n"
+			}
+			text = passage(r, text, size<<10)
+			began, used := time.Now(), threadTime()
+			s.Scan(scan.ToolResult, text)
+			cpu, took := threadTime()-used, time.Since(began)
+			if kb := float64(len(text)) / 1024; i >= 100 {
+				per, wall = append(per, int(float64(cpu)/kb)), append(wall, int(float64(took)/kb))
+			}
+		}
+		fmt.Fprintf(b, "| %d KB | %d | %.1f | %.1f | %.1f | %.1f |\n", size, len(per), float64(quantile(per, 0.5))/1000, float64(quantile(per, 0.99))/1000, float64(quantile(wall, 0.5))/1000, float64(quantile(wall, 0.99))/1000)
+	}
+	b.WriteString("\n")
+}
+
+func data(b *strings.Builder, o options, s *scan.Scanner) error {
+	runs, err := following(o, s)
+	if err != nil {
+		return err
+	}
+	all := 0
+	for _, t := range runs {
+		all += t[0].n
+	}
+	fmt.Fprintf(b, `## Following the data
+
+Shipped weights, which have not learnt AgentDyn; its %d recorded runs of user tasks. "identifier": a call with effects has an identifier that
+only a tool's result had, not the user, the system prompt or an earlier call with effects. "and finding": the scanner fires within %d bytes of it.
+On 704 benign and 888 attacked runs of more suites, which are not part of the data, 97.5 %% / 43 %% and 90.2 %% / 4.4 %% were measured earlier.
+
+| runs | identifier | and finding | a finding anywhere |
+|---|---|---|---|
+`, all, nearBytes)
+	for _, k := range sortedKeys(runs) {
+		t := runs[k]
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", k, t[0], t[1], t[2])
+	}
+	b.WriteString("\n")
+	return nil
+}
+
+// recall writes what was found of attacks.
+func recall(b *strings.Builder, played []round) {
+	b.WriteString(firstLong + ", each source left out\n\n\"known styles\": its orders in wrappers that other orders were learnt in; \"new wrappers\": in wrappers that were left out too; \"bare\": the order by itself, which is not learnt;\n\"whole\": complete attacks of the source, put into carriers; \"as prompt\": the same in the prompt channel.\n\n| source | known styles | new wrappers | bare | whole | as prompt | AUC | AUC known |\n|---|---|---|---|---|---|---|---|\n")
+	var macro, knownOnly []float64
+	knowns, news := map[string]tally{}, map[string]tally{}
+	for _, r := range played {
+		var known, bare tally
+		for _, k := range sortedKeys(r.known) {
+			if (wrapper{family: k}).bare() {
+				bare.add(r.known[k])
+			} else {
+				known.add(r.known[k])
+			}
+			sum(knowns, k, r.known[k])
+		}
+		for _, k := range sortedKeys(r.unseen) {
+			sum(news, k, r.unseen[k])
+		}
+		unseen := total(r.unseen)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.3f | %s |\n", r.source, known, unseen, bare, r.whole, r.prompt, r.auc, orDash(r.aucKnown))
+		all := known
+		all.add(unseen)
+		all.add(bare)
+		all.add(r.whole)
+		macro = append(macro, all.rate())
+		if known.n > 0 {
+			knownOnly = append(knownOnly, known.rate())
+		}
+	}
+	var at tally
+	for _, k := range sortedKeys(played[0].attacked) {
+		fmt.Fprintf(b, "| %s (recorded results) | | | | %s | | | |\n", k, played[0].attacked[k])
+		at = played[0].attacked[k]
+		macro = append(macro, at.rate())
+	}
+	fmt.Fprintf(b, "\nMacro recall over %d sources: %s. Known styles, macro over sources of orders: %s. Intervals of 95 %%, bootstrap over sources.\n\n", len(macro), interval(macro), interval(knownOnly))
+	b.WriteString("By wrapper, all sources of orders:\n\n| wrapper | found | | new wrapper | found |\n|---|---|---|---|---|\n")
+	a, n := sortedKeys(knowns), sortedKeys(news)
+	for i := range max(len(a), len(n)) {
+		row := "| | "
+		if i < len(a) {
+			row = fmt.Sprintf("| %s | %s", a[i], knowns[a[i]])
+		}
+		if i < len(n) {
+			row += fmt.Sprintf(" | | %s | %s |\n", n[i], news[n[i]])
+		} else {
+			row += " | | | |\n"
+		}
+		b.WriteString(row)
+	}
+	b.WriteString("\n")
+}
+
+func orDash(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+func sum(in map[string]tally, key string, t tally) {
+	s := in[key]
+	s.add(t)
+	in[key] = s
+}
+
+// interval is a mean with its bootstrap interval.
+func interval(values []float64) string {
+	r := rand.New(rand.NewPCG(11, 11))
+	mean := func(pick func(int) float64) float64 {
+		s := 0.0
+		for i := range values {
+			s += pick(i)
+		}
+		return 100 * s / float64(len(values))
+	}
+	var means []int
+	for range 2000 {
+		means = append(means, int(10*mean(func(int) float64 { return values[r.IntN(len(values))] })))
+	}
+	return fmt.Sprintf("%.1f %% (%.1f to %.1f)", mean(func(i int) float64 { return values[i] }), float64(quantile(means, 0.025))/10, float64(quantile(means, 0.975))/10)
+}
+
+// harmlessTable writes what was flagged of harmless texts.
+func harmlessTable(b *strings.Builder, played []round) {
+	b.WriteString("## Harmless tool results, each family left out\n\nFlagged in any band. Trigger sentences and what colleagues ask of each other are made up by the grammar, by whole templates that were left out; \"colleagues\" (\"please add kim@… to the thread\") has the words\nof attackers' orders and is not held to a bound.\n\n| family | flagged | by the model |\n|---|---|---|\n")
+	var held, sumAll tally
+	seen := map[string]bool{}
+	for _, r := range played {
+		if !seen[r.family] {
+			seen[r.family] = true
+			fmt.Fprintf(b, "| %s | %s | %d |\n", r.family, r.harmless, r.harmless.byModel)
+			if r.family != "colleagues" && r.family != "trigger" {
+				sumAll.add(r.harmless)
+			}
+		}
+		held.add(r.held)
+	}
+	fmt.Fprintf(b, "| agentdyn, in all rounds | %s | %d |\n| all that are real | %s | %d |\n\n", held, held.byModel, sumAll, sumAll.byModel)
+}
+
+// conditions writes what depth and disguise do.
+func conditions(b *strings.Builder, played []round) {
+	places, ways := map[string]tally{}, map[string]tally{}
+	for _, r := range played {
+		for _, k := range sortedKeys(r.places) {
+			sum(places, k, r.places[k])
+		}
+		for _, k := range sortedKeys(r.disguised) {
+			sum(ways, k, r.disguised[k])
+		}
+	}
+	b.WriteString("## Place\n\nThe same payloads at depths of a text of 17 KB, and alone.\n\n| depth | found | of that at 0 |\n|---|---|---|\n")
+	for _, k := range sortedKeys(places) {
+		fmt.Fprintf(b, "| %s | %s | %.1f %% |\n", k, places[k], 100*places[k].rate()/places[" 0 KB"].rate())
+	}
+	b.WriteString("\n## Disguise\n\nThe same payloads in the same passages of 1.5 KB.\n\n| disguise | found | of plain |\n|---|---|---|\n")
+	for _, k := range sortedKeys(ways) {
+		fmt.Fprintf(b, "| %s | %s | %.1f %% |\n", k, ways[k], 100*ways[k].rate()/ways["plain"].rate())
+	}
+}

@@ -1,0 +1,136 @@
+package scan
+
+// RuleTooLong is the rule of a text that is longer than ContentBytesMax and was not scanned.
+const RuleTooLong = "too-long"
+
+// rule is a sequence of classes of words, each at most so many tokens after the one before: an automaton with one state for
+// each step, which takes constant time for each token.
+type rule struct {
+	id     string
+	alone  bool // it may be reported by itself, if it is rare in harmless texts
+	steps  []step
+	across bool // it may go on in the next sentence
+}
+
+// step accepts a token that has one of the classes, and is at the start of a sentence if that is asked.
+type step struct {
+	any   class
+	gap   int // tokens that may stand in between, in the same sentence
+	start bool
+}
+
+func (st *step) accepts(k *token) bool {
+	return k.classes&st.any != 0 && (!st.start || k.flags&atStart != 0)
+}
+
+const stepsMax = 6
+
+// rules are in the order in which the model knows them: add at the end.
+func rules() []rule {
+	return []rule{
+		{"override-instructions", true, []step{{any: override}, {any: prior | all | yours | system, gap: 3}, {any: instruction, gap: 3}}, false},
+		{"override-prior", true, []step{{any: override}, {any: all, gap: 1}, {any: prior, gap: 4}, {any: topic | you | must, gap: 4}}, false},
+		{"new-instructions", false, []step{{any: fresh}, {any: instruction | task, gap: 2}, {any: act | send | read | reveal | say | must | please | you, gap: 4}}, true},
+		{"reveal-prompt", true, []step{{any: reveal}, {any: system | prior | you, gap: 4}, {any: instruction, gap: 2}}, false},
+		{"address-model", true, []step{{any: follower | urgent}, {any: forTo, gap: 2}, {any: model, gap: 4}}, false},
+		{"if-model", false, []step{{any: condition}, {any: you, gap: 1}, {any: model, gap: 4}}, false},
+		{"model-must", false, []step{{any: model}, {any: must | please, gap: 3}, {any: act | send | read | reveal | override | obey | say, gap: 3}}, false},
+		{"conceal-from-person", true, []step{{any: negation | without}, {any: told, gap: 1}, {any: user, gap: 3}}, false},
+		{"conceal-act", true, []step{{any: concealed}, {any: send | act | read, gap: 3}, {any: secret | address | money | access, gap: 8}}, false},
+		{"first-this", false, []step{{any: before}, {any: act | respond | task | you, gap: 3}, {any: task, gap: 6}, {any: first | must | please, gap: 10}, {any: follow | first | act | send, gap: 4}}, true},
+		{"persona-mode", true, []step{{any: persona | you | now}, {any: mode, gap: 6}}, false},
+		{"no-limits", false, []step{{any: negation | without}, {any: unsafe, gap: 3}, {any: unsafe | all | mode | persona, gap: 8}}, false},
+		{"send-secret", false, []step{{any: send}, {any: secret, gap: 8}, {any: address, gap: 12}}, false},
+		{"read-and-send", false, []step{{any: read}, {any: secret, gap: 8}, {any: send, gap: 10}}, true},
+		{"obey-following", false, []step{{any: must | please}, {any: obey, gap: 3}, {any: follow | possessive | fresh, gap: 3}, {any: instruction | task, gap: 4}}, false},
+		{"done-then-new", false, []step{{any: task | instruction}, {any: done, gap: 3}, {any: now | fresh | first, gap: 8}, {any: act | send | read | must | please | you | task, gap: 6}}, true},
+		{"before-tool", true, []step{{any: before}, {any: tool, gap: 4}, {any: read | send, gap: 8}, {any: secret, gap: 8}}, true},
+		{"say-exactly", false, []step{{any: respond, start: true}, {any: only | instead | say, gap: 4}, {any: say | only, gap: 4}}, false},
+		{"urgent-order", false, []step{{any: urgent, start: true}, {any: must | please | you, gap: 8}, {any: send | act | read | override, gap: 6}, {any: address | secret | money, gap: 12}}, false},
+		{"overriding", false, []step{{any: overriding}, {any: prior | all | yours | system, gap: 3}, {any: instruction | task | topic, gap: 4}}, false},
+		{"upkeep-mode", false, []step{{any: persona | you | now}, {any: upkeep, gap: 4}, {any: upkeep, gap: 1}}, false},
+		{"override-topic", false, []step{{any: override}, {any: prior | all | yours | possessive | system, gap: 3}, {any: task | topic, gap: 4}}, false},
+		{"grant-access", false, []step{{any: act | must}, {any: access, gap: 3}, {any: forTo, gap: 4}, {any: address | person, gap: 5}}, false},
+	}
+}
+
+// Alone lists the rules that may be reported by themselves: the others only help the model.
+func Alone() []string {
+	var out []string
+	for _, r := range rules() {
+		if r.alone {
+			out = append(out, r.id)
+		}
+	}
+	return append(out, structures()...)
+}
+
+// Rules lists the ids of every rule: those over words and those of structure.
+func Rules() []string {
+	var out []string
+	for _, r := range rules() {
+		out = append(out, r.id)
+	}
+	return append(out, structures()...)
+}
+
+// hit is a place where a rule fired, as offsets in the folded text.
+type hit struct {
+	id         string
+	number     int // of the rule; structures come after
+	from, to   int
+	token      int // the last token of it, or -1
+	guarded    bool
+	structural bool
+}
+
+const hitsMax = 4096 // of one layer; the model still sees the whole
+
+// match runs all rules over the tokens. For each step it keeps the latest place where the steps up to it were met: whatever may
+// follow within a gap may follow that.
+func match(rules []rule, tokens []token) []hit {
+	type state struct{ at, from int }
+	states, masks := make([][stepsMax]state, len(rules)), make([]class, len(rules))
+	for i := range states {
+		for _, st := range rules[i].steps {
+			masks[i] |= st.any
+		}
+		for k := range states[i] {
+			states[i][k].at = -1 << 30
+		}
+	}
+	var hits []hit
+	for i := range tokens {
+		t := &tokens[i]
+		if t.classes == 0 {
+			continue
+		}
+		for n := range rules {
+			if t.classes&masks[n] == 0 {
+				continue
+			}
+			r, st := &rules[n], &states[n]
+			for k := len(r.steps) - 1; k >= 0; k-- {
+				if !r.steps[k].accepts(t) {
+					continue
+				}
+				from := i
+				if k > 0 {
+					if at := st[k-1].at; i-at-1 > r.steps[k].gap || at >= i || tokens[at].sentence != t.sentence && !r.across {
+						continue
+					}
+					from = st[k-1].from
+				}
+				if k < len(r.steps)-1 {
+					st[k] = state{i, from}
+					continue
+				}
+				if len(hits) < hitsMax {
+					first := tokens[from]
+					hits = append(hits, hit{id: r.id, number: n, from: int(first.start), to: int(t.end), token: i, guarded: first.flags&(inQuote|inCode|inExample) != 0 || t.flags&inCode != 0})
+				}
+			}
+		}
+	}
+	return hits
+}
