@@ -168,6 +168,8 @@ type decisionWire struct {
 	Credential gov.CredentialID `json:"credential"`
 
 	Delegations []gov.EntryID       `json:"delegations,omitempty"` // the standing consents that counted
+	Findings    []canon.Finding     `json:"findings,omitempty"`    // of the scanner in the input
+	Taint       []canon.Taint       `json:"taint,omitempty"`       // what of the input the session knows from untrusted results alone
 	Limits      []canon.LimitCharge `json:"limits,omitempty"`      // what it takes of each limit
 }
 
@@ -187,7 +189,7 @@ func decisionOf(item ledger.Item) (decisionWire, canon.Decision, error) {
 	return decisionWire{
 		answerWire: answerOf(d, item.Receipt()), Agent: d.Agent, Tool: d.Tool, Session: d.Session, CallID: d.CallID,
 		Principal: principalWire(d.Principal), TraceID: d.TraceID, Earlier: d.Earlier, Approved: d.Approved, Labels: d.Labels, Epoch: d.Epoch,
-		Credential: d.Credential, Delegations: d.Delegations, Limits: d.Limits,
+		Credential: d.Credential, Delegations: d.Delegations, Limits: d.Limits, Findings: d.Findings, Taint: d.Taint,
 	}, d, nil
 }
 

@@ -33,6 +33,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/decisions/{id}", scopeRead, s.showDecision},
 		{"GET /v1/decisions/{id}/replay", scopeReview, s.judgeAgain},
 		{"POST /v1/decisions/{id}/result", scopeAgent, s.report},
+		{"POST /v1/scan", scopeAgent, s.scan},
 		{"GET /v1/approvals", scopeRead, s.listApprovals},
 		{"GET /v1/approvals/stats", scopeReview, s.voteStats},
 		{"GET /v1/approvals/{id}", scopeRead, s.showApproval},

@@ -35,6 +35,7 @@ import (
 	"github.com/writ-dev/writ/internal/notify"
 	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/people"
+	"github.com/writ-dev/writ/internal/scan"
 	"github.com/writ-dev/writ/internal/state"
 	"github.com/writ-dev/writ/internal/store"
 )
@@ -186,6 +187,10 @@ func openStore(ctx context.Context, c Config) (*store.Store, error) {
 // build makes the services and the server.
 func (a *App) build(issuers *identity.Issuers) error {
 	ids := &identity.Service{Credentials: a.environments, Issuers: issuers, Now: a.config.Now}
+	scanner, err := scan.New()
+	if err != nil {
+		return fmt.Errorf("the scanner's weights: %w", err)
+	}
 	a.people = &people.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	ids.Sessions = a.people
 	a.change = &change.Service{People: a.people, Provider: len(ids.PeopleIssuers()) > 0, Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
@@ -197,7 +202,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	door := &api.Server{
 		Approval: a.approval, People: a.people, Contain: a.contain,
 		Environments: a.environments, Identity: ids, Change: a.change,
-		Decide:  &decide.Service{Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
+		Decide:  &decide.Service{Scanner: scanner, Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,
 		Discover: a.discover, Ready: a.ready, PrivateLedger: a.config.PrivateLedger, NetworkRef: a.networkRef, Now: a.config.Now,
 		Each: Parallel(max(1, runtime.NumCPU()/2)), Closing: a.closing, // half of the machine stays with the decisions

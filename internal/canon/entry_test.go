@@ -94,6 +94,10 @@ func bodies() map[canon.Kind]any {
 			Probability: "3.1e-09", Through: 41, Entries: []gov.EntryID{"dec_x"}, Count: 20, Tags: []string{"AML.T0053", "ASI02"}, Exercise: true, Heartbeat: true, Noticed: []gov.DetectorID{"blocked_spike"},
 			Incident: "inc_x",
 		},
+		canon.KindScanned: canon.Scanned{
+			Credential: "k1", Channel: "prompt", Session: "s1", Bytes: 120, Scanner: "1-ab", LabelsAdded: []gov.Label{"injection_suspected"},
+			Findings: []canon.Finding{{Version: "1-ab", Channel: "prompt", Band: "high", Rules: []string{"a"}, Start: 1, End: 90}},
+		},
 		canon.KindProbe:            canon.Probe{Node: "n1"},
 		canon.KindExercise:         canon.Exercise{Scenario: "G1", Agents: []gov.AgentID{"support-bot"}, Until: "2026-11-23T14:03:00.000000Z", Person: "p_x", Commitments: commitments},
 		canon.KindIncidentReported: canon.IncidentReported{Severity: 2, Title: "A customer complains", Agent: "support-bot", Entries: []gov.EntryID{"dec_x"}, Exercise: true, Person: "p_x", Commitments: commitments},

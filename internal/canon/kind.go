@@ -51,6 +51,7 @@ const (
 	KindIncidentEvent    Kind = "incident_event"
 	KindProbe            Kind = "probe"
 	KindExercise         Kind = "exercise"
+	KindScanned          Kind = "scanned"
 	KindLimitWarning     Kind = "limit_warning"
 )
 
@@ -62,7 +63,7 @@ func Kinds() []Kind {
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindDelegationExpired, KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
-		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise, KindLimitWarning,
+		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise, KindScanned, KindLimitWarning,
 	}
 }
 
@@ -177,6 +178,8 @@ func (k Kind) newBody() (any, error) {
 		return new(Probe), nil
 	case KindExercise:
 		return new(Exercise), nil
+	case KindScanned:
+		return new(Scanned), nil
 	case KindDelegationExpired:
 		return new(DelegationExpired), nil
 	case KindLimitWarning:
@@ -681,8 +684,20 @@ type Result struct {
 	Cost        *Cost                `json:"cost,omitempty"` // of a call with a usage, or for which money was reserved
 	OutputBytes int64                `json:"output_bytes"`
 	Findings    []Finding            `json:"findings,omitempty"`     // of the scanner, in the output
+	Session     gov.SessionID        `json:"session,omitempty"`      // with LabelsAdded
 	LabelsAdded []gov.Label          `json:"labels_added,omitempty"` // that the session gains by it
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// Scanned says that a text on its way to a model was looked through. The text is not kept.
+type Scanned struct {
+	Credential  gov.CredentialID `json:"credential"`
+	Channel     string           `json:"channel"`
+	Session     gov.SessionID    `json:"session,omitempty"`
+	Bytes       int64            `json:"bytes"`
+	Scanner     string           `json:"scanner"` // version
+	Findings    []Finding        `json:"findings"`
+	LabelsAdded []gov.Label      `json:"labels_added,omitempty"` // that the session gains by it
 }
 
 // Refusals counts requests that were refused before they could be decided, of one caller and kind, in one minute.

@@ -25,7 +25,9 @@ import (
 	"github.com/writ-dev/writ/internal/meter"
 	"github.com/writ-dev/writ/internal/outbox"
 	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/scan"
 	"github.com/writ-dev/writ/internal/state"
+	"github.com/writ-dev/writ/internal/taint"
 
 	"github.com/writ-dev/writ/internal/policy"
 )
@@ -35,6 +37,7 @@ type Service struct {
 	Environments *live.Set
 	Identity     *identity.Service
 	Key          []byte // of the keyed digests: call keys, input digests, references of users, secret fields
+	Scanner      *scan.Scanner
 	Now          func() time.Time
 	Rand         io.Reader
 
@@ -115,7 +118,9 @@ type question struct {
 	ref        string      // of the principal, as records name it
 
 	call    gov.Call
-	input   []byte   // of the call, in canonical form
+	input   []byte  // of the call, in canonical form
+	content content // of the input
+	taint   []canon.Taint
 	digest  [16]byte // of what was asked
 	engine  *policy.Engine
 	request *approval.Request // of asked, as it was read for this judgement
@@ -133,13 +138,14 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	q.taint = q.s.tainted(q.req.Session, session.Marks, q.content)
 	at := q.s.Now().UTC().Truncate(time.Microsecond)
 	consent, err := q.consult(ctx, at)
 	if err != nil {
 		return Answer{}, err
 	}
 	verdict, err := q.verdict(ctx, control, state.Question{
-		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, At: at, Consent: consent, Principal: q.who(), Full: meter.Full(q.full),
+		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, Taint: q.taint, Findings: q.content.findings, At: at, Consent: consent, Principal: q.who(), Full: meter.Full(q.full),
 	})
 	if err != nil {
 		return Answer{}, err
@@ -226,6 +232,7 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
 	q.ref, q.input = identity.PrincipalRef(q.s.Key, principal), canon.AppendValue(nil, input)
+	q.content = q.s.look(scan.ToolInput, q.req.Input) // what is secret too: of it only where it stands is recorded
 	if q.req.CallID != "" || q.asked != "" {
 		q.digest = q.s.askedDigest(q.call, q.input)
 	}
@@ -253,6 +260,10 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		TraceID: q.call.TraceID, Mode: v.Mode, Outcome: v.Outcome, Would: v.Would, Reasons: v.Reasons, Policies: v.Policies,
 		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
 		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Delegations: v.Delegations, Limits: meter.Records(v), Commitments: commitments,
+		Findings: q.content.findings, Taint: q.taint,
+	}
+	if q.reaches() {
+		q.decided.Sends = q.s.sends(q.content)
 	}
 	docs := q.ask(v, at)
 	draft, err := canon.NewDraft(q.env.Ledger.Name(), canon.KindDecision, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(q.call.Agent)}, q.decided)
@@ -262,6 +273,9 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	r := ledger.NewRecord(canon.KindDecision, draft, payload.Encode())
 	r.Epoch, r.Session, r.SessionSeen, r.LabelsAdded = control.Epoch, q.call.Session, session.Version, v.LabelsAdded
 	r.Docs = docs
+	if marks := q.s.named(q.call.Session, session.Marks, q.content); v.Outcome == gov.OutcomeAllow && q.call.Session != "" && len(marks) > 0 {
+		r.Marks = func(had []byte) []byte { return taint.Learn(had, marks) }
+	}
 	for _, id := range v.Delegations {
 		r.Amends = append(r.Amends, approval.Use(id))
 	}
@@ -271,6 +285,15 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		r.Supersedes = q.supersedes
 	}
 	return r, nil
+}
+
+// reaches says whether the call takes something to somebody: a message, or money.
+func (q *question) reaches() bool {
+	if q.engine == nil {
+		return false
+	}
+	tool, ok := q.engine.Bundle().Tool(q.call.Tool)
+	return ok && (slices.Contains(tool.Categories, gov.CategoryExternalCommunication) || slices.Contains(tool.Categories, gov.CategoryMoney))
 }
 
 // ask opens a request where the verdict is to ask, and consumes the one that let the call pass. It gives the documents to

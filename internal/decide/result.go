@@ -14,6 +14,8 @@ import (
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/meter"
 	"github.com/writ-dev/writ/internal/price"
+	"github.com/writ-dev/writ/internal/scan"
+	"github.com/writ-dev/writ/internal/taint"
 )
 
 // Report is what an agent says of a call that was decided.
@@ -60,9 +62,18 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 	if err != nil {
 		return Reported{}, err
 	}
-	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r, cost)
+	trusted, err := trustedTool(ctx, env, decision)
 	if err != nil {
 		return Reported{}, err
+	}
+	found := s.look(scan.ToolResult, map[string]any{"output": r.Output, "error": r.Error})
+	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r, cost, decision.Session, found)
+	if err != nil {
+		return Reported{}, err
+	}
+	if marks := s.read(decision.Session, trusted, found); decision.Session != "" {
+		record.Session, record.SessionSeen, record.LabelsAdded = decision.Session, ledger.AnySession, result.LabelsAdded
+		record.Marks = func(had []byte) []byte { return taint.Learn(had, marks) }
 	}
 	record.Amends = meter.Settle(decision, decided, r.Status, cost)
 	receipt, err := env.Ledger.Append(ctx, record)
@@ -73,6 +84,22 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 		return Reported{}, err
 	}
 	return Reported{Result: result, Receipt: receipt}, nil
+}
+
+// trustedTool says whether what the tool of a call answers is not written by anybody: the bundle that it was decided under says so.
+func trustedTool(ctx context.Context, env *live.Environment, d canon.Decision) (bool, error) {
+	if d.Bundle == "" {
+		return false, nil
+	}
+	engine := env.Control().Engine
+	if engine == nil || engine.Bundle().Digest != d.Bundle {
+		var err error
+		if engine, err = env.Engine(ctx, d.Bundle); err != nil {
+			return false, err
+		}
+	}
+	tool, ok := engine.Bundle().Tool(d.Tool)
+	return ok && !slices.Contains(tool.Labels, labelUntrusted), nil
 }
 
 // costOf says what a call cost, and how that is known: under the bundle that it was decided under. nil: nobody asks.
@@ -118,7 +145,7 @@ func bundlePrice(ctx context.Context, env *live.Environment, digest gov.BundleDi
 	return p, ok, nil
 }
 
-func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report, cost *canon.Cost) (canon.Result, ledger.Record, error) {
+func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report, cost *canon.Cost, session gov.SessionID, found content) (canon.Result, ledger.Record, error) {
 	var random [canon.NonceSize + 2*canon.SaltSize]byte
 	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
 		return canon.Result{}, ledger.Record{}, fmt.Errorf("read randomness: %w", err)
@@ -127,6 +154,12 @@ func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, dec
 	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
 	result := canon.Result{
 		Decision: decision.ID, Credential: caller.Credential, Status: r.Status, DurationMS: r.DurationMS, Usage: r.Usage, Cost: cost, Commitments: commitments,
+		Findings: found.findings,
+	}
+	if result.LabelsAdded = suspected(found.findings); session != "" && len(result.LabelsAdded) > 0 {
+		result.Session = session
+	} else {
+		result.LabelsAdded = nil
 	}
 	if r.HasOutput {
 		output := canon.AppendValue(nil, r.Output)

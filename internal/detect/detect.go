@@ -166,6 +166,8 @@ func (t *step) look() error {
 		return with(t, t.decision)
 	case canon.KindResult:
 		return with(t, t.result)
+	case canon.KindScanned:
+		return with(t, t.scanned)
 	case canon.KindRefusals:
 		return with(t, t.refusals)
 	case canon.KindApprovalVote:

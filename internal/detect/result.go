@@ -125,6 +125,11 @@ func (t *step) result(r canon.Result) {
 	}
 }
 
+// scanned looks at what was found in a text on its way to a model.
+func (t *step) scanned(s canon.Scanned) {
+	t.findings(s.Findings, found{agent: gov.AgentID(t.entry.Actor.ID), session: s.Session, tool: gov.ToolName(s.Channel)}, "is sent")
+}
+
 // sizes are the newest of a kind.
 type sizes struct {
 	Kept []int64 `json:"kept"`

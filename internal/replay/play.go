@@ -210,7 +210,13 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 	}
 	if t.entry.Kind == canon.KindResult {
 		p.meters.settle(t.result, t.at)
+		p.label(t.result.Session, t.result.LabelsAdded)
 		return nil
+	}
+	if t.entry.Kind == canon.KindScanned {
+		body, err := canon.Body[canon.Scanned](t.entry)
+		p.label(body.Session, body.LabelsAdded)
+		return err
 	}
 	if err := p.follow(t); err != nil {
 		return err
@@ -269,17 +275,23 @@ func (p *player) approvers() []gov.GroupID {
 	return p.control.Engine.Bundle().Approvers
 }
 
+// label adds what a session gained.
+func (p *player) label(session gov.SessionID, added []gov.Label) {
+	if session == "" || len(added) == 0 {
+		return
+	}
+	labels := slices.Concat(p.sessions[session], added)
+	slices.Sort(labels)
+	p.sessions[session] = slices.Compact(labels)
+}
+
 // decision says what a decision is to be judged again by, and lets it take its effect on the session and on requests.
 func (p *player) decision(t *step) {
 	d := t.decision
 	t.again, t.control, t.labels = t.raw.Index >= p.within.From, p.under(), d.Labels
 	if p.instead == nil {
 		t.labels = p.sessions[d.Session]
-		if d.Session != "" && len(d.LabelsAdded) > 0 {
-			labels := slices.Concat(t.labels, d.LabelsAdded)
-			slices.Sort(labels)
-			p.sessions[d.Session] = slices.Compact(labels)
-		}
+		p.label(d.Session, d.LabelsAdded)
 	}
 	t.asked, t.spent = p.consult(d, t.entry.ID), p.standing.spent
 	p.standing.count(d.Delegations)

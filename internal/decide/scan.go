@@ -1,0 +1,66 @@
+package decide
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/scan"
+	"github.com/writ-dev/writ/internal/taint"
+)
+
+// Text is something on its way to a model.
+type Text struct {
+	Channel scan.Channel
+	Text    string
+	Session gov.SessionID // that it is for, or empty
+}
+
+// Scanned is a recorded scan.
+type Scanned struct {
+	canon.Scanned
+	ledger.Receipt
+}
+
+// Scan looks through a text and records what was found. What a person asks for in a session (the channel prompt) is what its
+// identifiers are not tainted by; a finding labels the session.
+func (s *Service) Scan(ctx context.Context, caller identity.Caller, t Text) (Scanned, error) {
+	env, ok := s.Environments.Environment(caller.Environment)
+	if !ok {
+		return Scanned{}, &gov.Error{Code: gov.CodeForbidden, Detail: "the credential is of an environment that has no ledger"}
+	}
+	found := s.look(t.Channel, t.Text)
+	body := canon.Scanned{
+		Credential: caller.Credential, Channel: string(t.Channel), Session: t.Session, Bytes: int64(len(t.Text)), Scanner: s.Scanner.Version(),
+		Findings: found.findings,
+	}
+	if body.Findings == nil {
+		body.Findings = []canon.Finding{}
+	}
+	if t.Session != "" {
+		body.LabelsAdded = suspected(found.findings)
+	}
+	var nonce canon.Nonce
+	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
+		return Scanned{}, fmt.Errorf("read randomness: %w", err)
+	}
+	draft, err := canon.NewDraft(env.Ledger.Name(), canon.KindScanned, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(caller.Agent)}, body)
+	if err != nil {
+		return Scanned{}, err
+	}
+	record := ledger.NewRecord(canon.KindScanned, draft, nil)
+	if t.Session != "" {
+		marks := s.read(t.Session, t.Channel == scan.Prompt && len(body.LabelsAdded) == 0, found)
+		record.Session, record.SessionSeen, record.LabelsAdded = t.Session, ledger.AnySession, body.LabelsAdded
+		record.Marks = func(had []byte) []byte { return taint.Learn(had, marks) }
+	}
+	receipt, err := env.Ledger.Append(ctx, record)
+	if err != nil {
+		return Scanned{}, err
+	}
+	return Scanned{Scanned: body, Receipt: receipt}, nil
+}
