@@ -302,7 +302,7 @@ func lineOf(l incident.Line) lineWire {
 			w.Text = ""
 		}
 	case l.Engaged != nil:
-		w.Event, w.Refs = "switch.engaged", []string{string(l.ID)}
+		w.Event, w.Refs, w.Text = "switch.engaged", []string{string(l.ID)}, l.Engaged.Reason
 	case l.Moved != "":
 		w.Event = "switch." + l.Moved
 	case l.Notice != nil:
