@@ -283,7 +283,7 @@ type lineWire struct {
 }
 
 func lineOf(l incident.Line) lineWire {
-	w := lineWire{Index: l.Index, ID: l.ID, At: l.At, Actor: l.Actor, Says: l.Says(), Text: l.Text, Erased: l.Erased}
+	w := lineWire{Index: l.Index, ID: l.ID, At: l.At, Actor: l.Actor.Who(), Says: l.Says(), Text: l.Text, Erased: l.Erased}
 	switch {
 	case l.Signal != nil:
 		w.Event, w.Severity, w.Signal = "signal", l.Signal.Severity, l.Signal

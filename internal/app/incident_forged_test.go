@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -9,6 +10,7 @@ import (
 
 func TestReplayAccountsForEveryIncident(t *testing.T) {
 	t.Parallel()
+	base := left(t)
 	said := map[canon.Group]canon.Commitment{canon.GroupText: "00"}
 	signal := func(f *forger, key string, with func(*canon.Signal)) gov.IncidentID {
 		s := canon.Signal{Detector: "d", Version: 1, Severity: gov.SeverityHigh, Key: key, Summary: "x", Entries: []gov.EntryID{}}
@@ -33,12 +35,15 @@ func TestReplayAccountsForEveryIncident(t *testing.T) {
 		step(f, id, "p_omar", gov.StepAssessed, gov.IncidentResolved, func(e *canon.IncidentEvent) { e.Assessment = &canon.Assessment{} })
 		return id
 	}
-	approved := func(f *forger, by string) gov.IncidentID {
+	approvedAt := func(f *forger, by string, signed time.Time) gov.IncidentID {
 		id := resolved(f)
 		draft := step(f, id, "p_lena", gov.StepDrafted, gov.IncidentResolved, nil)
-		step(f, id, by, gov.StepApproved, gov.IncidentResolved, func(e *canon.IncidentEvent) { e.Refs = []string{string(draft)} })
+		step(f, id, by, gov.StepApproved, gov.IncidentResolved, func(e *canon.IncidentEvent) {
+			e.Refs, e.SignIn = []string{string(draft)}, &canon.SignIn{Groups: []gov.GroupID{}, AuthTime: signed.UTC().Format(canon.TimeLayout)}
+		})
 		return id
 	}
+	approved := func(f *forger, by string) gov.IncidentID { return approvedAt(f, by, time.Now()) }
 	for name, c := range map[string]struct {
 		build func(f *forger)
 		want  []string
@@ -46,8 +51,9 @@ func TestReplayAccountsForEveryIncident(t *testing.T) {
 		"worked to its end": {func(f *forger) { step(f, approved(f, "p_root"), "p_omar", gov.StepClosed, gov.IncidentClosed, nil) }, nil},
 		"closed without a report": {func(f *forger) { step(f, resolved(f), "p_omar", gov.StepClosed, gov.IncidentClosed, nil) },
 			[]string{"closes with a report"}},
-		"a report approved by its author": {func(f *forger) { approved(f, "p_lena") }, []string{"nobody approves their own"}},
-		"a report approved by the owner":  {func(f *forger) { approved(f, "p_omar") }, []string{"you own the incident"}},
+		"a report approved by its author":      {func(f *forger) { approved(f, "p_lena") }, []string{"nobody approves their own"}},
+		"a report approved by the owner":       {func(f *forger) { approved(f, "p_omar") }, []string{"you own the incident"}},
+		"a report approved by a stale sign-in": {func(f *forger) { approvedAt(f, "p_root", time.Now().Add(-24*time.Hour)) }, []string{"rests on a sign-in of"}},
 		"resolved before anybody looked": {func(f *forger) { step(f, signal(f, "k", nil), "p_omar", gov.StepResolved, gov.IncidentResolved, nil) },
 			[]string{"is new: resolved cannot follow"}},
 		"dismissed by its owner": {func(f *forger) {
@@ -106,7 +112,7 @@ func TestReplayAccountsForEveryIncident(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f, _, _ := forged(t)
+			f, _, _ := base.forged(t)
 			c.build(f)
 			f.wants(c.want...)
 		})

@@ -103,6 +103,7 @@ func bodies() map[canon.Kind]any {
 		canon.KindIncidentEvent: canon.IncidentEvent{
 			Incident: "inc_x", Event: gov.StepDismissed, State: gov.IncidentDismissed, Severity: gov.SeverityLow, EffectiveAt: "2026-11-23T14:00:00.000000Z",
 			Owner: "p_y", Reason: gov.DismissedBenign, Into: "inc_y", Refs: []string{"dec_x"}, Due: "2026-12-23T14:00:00.000000Z",
+			SignIn:     &canon.SignIn{Groups: []gov.GroupID{}, Issuer: "https://idp.example.com", AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd"}, Level: "2"},
 			Assessment: &canon.Assessment{PersonalData: true}, Person: "p_x", Commitments: commitments,
 		},
 		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},

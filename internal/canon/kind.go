@@ -544,6 +544,7 @@ type IncidentEvent struct {
 	Refs        []string          `json:"refs,omitempty"`         // ids of decisions, switches, changes, credentials, the report, the action; sorted
 	Due         string            `json:"due,omitempty"`          // TimeLayout; of an action
 	Assessment  *Assessment       `json:"assessment,omitempty"`   // with disclosure.assessed
+	SignIn      *SignIn           `json:"sign_in,omitempty"`      // with report.approved: of the person who did it
 	Person      string            `json:"person,omitempty"`       // opaque reference; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the person's name, and to the text

@@ -197,6 +197,9 @@ func (s *Service) body(ctx context.Context, person identity.Caller, env *live.En
 		Refs: refs, Due: timeOf(step.Due), Assessment: step.Assessment, Person: identity.PrincipalRef(s.Key, person.Principal),
 		Commitments: map[canon.Group]canon.Commitment{},
 	}
+	if step.Event == gov.StepApproved {
+		body.SignIn = &canon.SignIn{Groups: []gov.GroupID{}, Issuer: person.Issuer, AuthTime: timeOf(person.AuthTime), Methods: person.Methods, Level: person.Level}
+	}
 	if step.Event == gov.StepSeverity {
 		body.Severity = step.Severity
 	}

@@ -296,6 +296,8 @@ func (i Incident) checkClose(person string) error {
 
 func (i Incident) checkApproval(ev canon.IncidentEvent) error {
 	switch {
+	case ev.SignIn == nil:
+		return conflict("it does not say how %s had signed in", ev.Person)
 	case i.Draft == nil:
 		return conflict("there is no report yet")
 	case len(ev.Refs) != 1 || ev.Refs[0] != string(i.Draft.ID):
