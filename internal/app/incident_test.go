@@ -497,3 +497,30 @@ func TestNoIncidentIsSaidToo(t *testing.T) {
 	wantProblem(t, n.post("/v1/incidents", n.admin, `{"environment":"prod","severity":1,"title":"x"}`), 403, "forbidden")
 	wantProblem(t, n.post("/v1/incidents", o.signIn("vera", nil), `{"environment":"prod","severity":1,"title":"x"}`), 403, "forbidden")
 }
+
+// TestThoseWhoRespondAreTold: once of an incident, again when it is worse, and of the steps that change it; never of each signal.
+func TestThoseWhoRespondAreTold(t *testing.T) {
+	t.Parallel()
+	o, p := newOffice(t), newPager(t)
+	n := start(t, o.paged(t.TempDir(), p))
+	n.acmeTells(t, "notify:\n  hook: {type: webhook, secret: HOOK, groups: [security], events: [incident_opened, incident_escalated, incident_changed]}\n")
+	n.take(signals(1, 0, 300, nil))
+	id := n.only("")["id"].(string)
+	p.wants("incident_opened " + id)
+	n.take(signals(2, 0, 2, func(s *canon.Signal) { s.Severity = gov.SeverityCritical }))
+	p.wants("incident_opened "+id, "incident_escalated "+id)
+	omar := o.signIn("omar", nil)
+	n.step(id, omar, `{"event":"note","text":"A secret: hunter2."}`, 200)
+	n.step(id, omar, `{"event":"ack"}`, 200)
+	p.wants("incident_opened "+id, "incident_escalated "+id, "incident_changed "+id)
+	p.mu.Lock()
+	data, err := json.Marshal(p.got)
+	p.mu.Unlock()
+	if err != nil || strings.Contains(string(data), "hunter2") || !strings.Contains(string(data), "SEV1 in prod: triage: 41 calls were denied in 5 minutes.") ||
+		!strings.Contains(string(data), "https://writ.example.com/console/incidents/"+id) {
+		t.Errorf("told: %s, %v", data, err)
+	}
+	eventually(t, "the notices are in the timeline", func() bool {
+		return strings.Count(string(n.get("/v1/incidents/"+id, n.admin).body), `"event":"notice.delivered"`) == 3
+	})
+}
