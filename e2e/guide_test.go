@@ -202,3 +202,37 @@ func (s *server) delegates(lines []string, ask func(call string) (outcome, id st
 		s.t.Errorf("after its end it is %s", outcome)
 	}
 }
+
+func TestTheCommandsForIncidentsWork(t *testing.T) {
+	idp := identitytest.New(t)
+	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-people,for=people")
+	s := newServer(t, place{data: t.TempDir()})
+	token := func(person string) string {
+		idp.Register(person, person, "writ-people", map[string]any{"auth_time": time.Now().Unix()})
+		return "WRIT_PERSON_TOKEN=" + idp.Token(t, person)
+	}
+	r, err := s.ask(t.Context(), "POST", "/v1/decisions", s.key, []byte(`{"agent":"support-bot","tool":"zendesk/read_ticket","input":{"ticket":"T-7"}}`))
+	if err != nil || r.status != 200 {
+		t.Fatalf("decide: %d %s, %v", r.status, r.body, err)
+	}
+	decision := regexp.MustCompile(`dec_[0-9a-z]+`).FindString(string(r.body))
+	all := commands(t, "docs/guide/incidents.md")
+	isNew := func(line string) bool { return strings.HasPrefix(line, "writ incidents new ") }
+	at := slices.IndexFunc(all, isNew)
+	if at < 0 {
+		t.Fatal("the guide reports no incident")
+	}
+	incident := regexp.MustCompile(`inc_[0-9a-z]+`)
+	id := incident.FindString(s.sh(all[at:at+1], "", token("omar")))
+	lines := slices.DeleteFunc(all, isNew)
+	for n, line := range lines {
+		lines[n] = strings.NewReplacer("inc_…", id, "dec_…", decision).Replace(line)
+	}
+	out := s.sh(lines, "", token("omar"))
+	for _, want := range []string{"Refunds without a ticket.", "resolved", "closed", "mttr", "0 calls of that scope were allowed"} {
+		if !strings.Contains(out, want) && !strings.Contains(s.command("incidents", "report", id, "--fresh"), want) {
+			t.Errorf("the guide's commands do not print %q:\n%s", want, out)
+		}
+	}
+	s.sound()
+}

@@ -205,6 +205,41 @@ test("a stop with two keys, which says what it stops; recovery in stages", async
   assert.match(await maria.textContent("table.rows"), /agent support-bot/);
 });
 
+test("an incident: reported, taken and contained with the keyboard alone, reported on, closed", async () => {
+  await maria.goto("/console/incidents");
+  await maria.getByLabel("What is wrong, in a line").fill("Refunds without a ticket");
+  await maria.getByLabel("What you know").fill("A customer called.");
+  await maria.locator("#report ~ form").getByLabel("Severity").selectOption("2");
+  await maria.getByLabel("Agent").fill("finance-bot");
+  await maria.getByRole("button", { name: "Report", exact: true }).click();
+  await maria.getByText("The incident is open").waitFor();
+  await sound(maria, "a new incident");
+  const at = new URL(maria.url()).pathname;
+  await maria.locator("body").press("a");
+  await maria.keyboard.press("Enter");
+  await maria.getByText("Recorded.").waitFor();
+  await maria.locator("body").press("s");
+  await maria.keyboard.press("Enter");
+  await maria.getByText("engaged a switch").waitFor();
+  const id = at.split("/").pop();
+  const incident = await api("GET", "/v1/incidents/" + id);
+  assert.deepEqual([incident.state, incident.timeline.filter((l) => l.event === "ack").length], ["contained", 1]);
+  assert.equal((await finance("bank/transfer", { amount: 10, supplier: { id: "S-9", country: "DE" }, iban: "DE89", invoice: "INV-33" }, "stopped")).outcome, "deny");
+  await sound(maria, "a contained incident");
+  const root = await enrolled("root", "Root", ["responder"]);
+  await root.goto("/console/");
+  await root.getByRole("link", { name: "Refunds without a ticket" }).click();
+  await root.goto(at + "/report");
+  await root.getByLabel("The report, in Markdown").fill("# Refunds without a ticket\n\nA prompt.");
+  await root.getByRole("button", { name: "Save" }).click();
+  await root.getByText("to be approved by somebody").waitFor();
+  await sound(root, "a report to be approved");
+  await root.getByRole("button", { name: "Approve" }).click();
+  await root.getByRole("alert").filter({ hasText: "nobody approves their own" }).waitFor();
+  await api("DELETE", "/v1/switches/" + incident.contained_by[0], { reason: "the test goes on" });
+  await root.context().close();
+});
+
 test("searching and exporting", async () => {
   await maria.goto("/console/decisions");
   await maria.getByLabel("Outcome").selectOption("require_approval");
@@ -231,7 +266,10 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const proposed = changes.changes.find((c) => !c.rollback);
   const delegations = await api("GET", "/v1/delegations?environment=prod&limit=1");
   const stopped = await api("GET", "/v1/switches?environment=prod&limit=1");
+  const incidents = await api("GET", "/v1/incidents?environment=prod&limit=1");
+  const incident = "/console/incidents/" + incidents.incidents[0].id;
   const pages = {
+    incidents: "/console/incidents?state=", incident, "incident-report": incident + "/report",
     containment: "/console/containment?environment=prod&state=released", "stop-what": "/console/containment/stop", stop: "/console/containment/stop?environment=prod&category=money",
     switch: "/console/containment/" + stopped.switches[0].id,
     overview: "/console/", decisions: "/console/decisions", decision: "/console/decisions/" + decisions.decisions[0].id,

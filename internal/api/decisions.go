@@ -335,7 +335,8 @@ type chainWire struct {
 	Decision    decisionWire     `json:"decision"`
 	Call        callWire         `json:"call"`
 	Result      *resultChainWire `json:"result,omitempty"`
-	Request     *requestWire     `json:"request,omitempty"` // for approval: that it opened, or that was answered
+	Request     *requestWire     `json:"request,omitempty"`   // for approval: that it opened, or that was answered
+	Incidents   []gov.IncidentID `json:"incidents,omitempty"` // that it is part of
 	Proof       proofWire        `json:"proof"`
 	Entry       jsontext.Value   `json:"entry"` // as it is hashed
 }
@@ -389,6 +390,11 @@ func (s *Server) showDecision(ctx context.Context, r *request) (any, error) {
 	}
 	if out.Request, err = s.requestBehind(ctx, env, item.ID, d); err != nil {
 		return nil, err
+	}
+	if r.caller.Role != state.RoleAgent { // which is not to know that it is watched
+		if out.Incidents, err = incidentsOf(ctx, env.Ledger, item.ID); err != nil {
+			return nil, err
+		}
 	}
 	out.Proof, err = proofOf(ctx, env, item.Index)
 	return out, err

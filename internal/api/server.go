@@ -23,6 +23,7 @@ import (
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/incident"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/people"
@@ -38,6 +39,7 @@ type Server struct {
 	Change        *change.Service
 	Approval      *approval.Service
 	Contain       *contain.Service
+	Incident      *incident.Service
 	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals

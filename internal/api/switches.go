@@ -34,7 +34,7 @@ type switchWire struct {
 	ExpiresAt   string            `json:"expires_at,omitempty"`
 	People      int               `json:"people"`
 	Proposed    *contain.Proposal `json:"proposed,omitempty"`
-	Incident    gov.EntryID       `json:"incident,omitempty"`
+	Incident    gov.IncidentID    `json:"incident,omitempty"`
 	EndedAt     string            `json:"ended_at,omitempty"`
 	EndedBy     []string          `json:"ended_by,omitempty"`
 	EndReason   string            `json:"end_reason,omitempty"`
@@ -109,7 +109,7 @@ func (s *Server) engage(ctx context.Context, r *request) (any, error) {
 		stop.People = int(min(*n, 3))
 	}
 	if id := f.checked("incident", gov.ValidOpaque, "the id of an incident"); id != "" {
-		stop.Incident = gov.EntryID(id)
+		stop.Incident = gov.IncidentID(id)
 	}
 	if err := f.done(); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ import (
 	"github.com/writ-dev/writ/internal/decide"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
+	"github.com/writ-dev/writ/internal/incident"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 	"github.com/writ-dev/writ/internal/meter"
@@ -80,6 +81,7 @@ type App struct {
 	approval     *approval.Service
 	contain      *contain.Service
 	meter        *meter.Service
+	incident     *incident.Service
 	people       *people.Service
 	outbox       *outbox.Service
 	refusals     *api.Refusals
@@ -197,10 +199,11 @@ func (a *App) build(issuers *identity.Issuers) error {
 	a.approval = &approval.Service{Environments: a.environments, Passkeys: a.people, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.contain = &contain.Service{Environments: a.environments, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	a.meter = &meter.Service{Now: a.config.Now, Rand: rand.Reader}
+	a.incident = &incident.Service{Environments: a.environments, Contain: a.contain, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader}
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
 	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
-		Approval: a.approval, People: a.people, Contain: a.contain,
+		Approval: a.approval, People: a.people, Contain: a.contain, Incident: a.incident,
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Scanner: scanner, Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,

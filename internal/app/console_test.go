@@ -135,7 +135,15 @@ func TestNothingThatIsStoredIsAScript(t *testing.T) {
 	root.submit("/console/changes/"+change+"/activate", nil).want(t, http.StatusOK, "The bundle is in force.")
 	n.ask(key, fmt.Sprintf(refund, 901), "require_approval") // its reason is the script now
 
-	pages := root.crawl("/console/", "/console/decisions?environment=prod&agent="+url.QueryEscape(evil), "/console/decisions?environment="+url.QueryEscape(evil), "/console/approvals/"+url.PathEscape(evil),
+	odd := root.submit("/console/incidents/new", url.Values{"environment": {"prod"}, "title": {evil}, "text": {evil}, "severity": {"1"}, "agent": {"support-bot"}}).want(t, http.StatusOK, "The incident is open")
+	for _, step := range []url.Values{
+		{"event": {"note"}, "text": {evil}}, {"event": {"ack"}}, {"event": {"report.drafted"}, "text": {evil}}, {"event": {"comms.external"}, "text": {evil}},
+		{"event": {"action.created"}, "text": {evil}, "owner": {"user:" + evil}, "due": {"2030-01-01T09:00"}},
+	} {
+		root.submit(odd.at.Path+"/step", step).want(t, http.StatusOK, "Recorded.")
+	}
+
+	pages := root.crawl("/console/", odd.at.Path+"/report?fresh=1", "/console/incidents?environment=prod&detector="+url.QueryEscape(evil), "/console/incidents?state="+url.QueryEscape(evil), "/console/decisions?environment=prod&agent="+url.QueryEscape(evil), "/console/decisions?environment="+url.QueryEscape(evil), "/console/approvals/"+url.PathEscape(evil),
 		"/console/changes/new?environment=prod", "/console/?environment="+url.QueryEscape(evil), "/console/approvals?state="+url.QueryEscape(evil), "/console/decisions?done="+url.QueryEscape(evil),
 		"/console/sign-in?again=1&next="+url.QueryEscape("/console/"+evil), "/console/sign-in/device?session="+url.QueryEscape(evil)+"&hash="+url.QueryEscape(evil), "/console/enrol", "/console/"+url.PathEscape(evil),
 		"/console/decisions?cursor="+url.QueryEscape(evil), "/console/decisions?from="+url.QueryEscape(evil), "/console/approvals?environment=prod&state=", "/console/changes?environment=prod&state=")

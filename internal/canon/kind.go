@@ -457,7 +457,7 @@ type SwitchEngaged struct {
 	AskedAt   string          `json:"asked_at"`             // TimeLayout; when the server was asked to: how long it took is until the entry's time
 	ExpiresAt string          `json:"expires_at,omitempty"` // TimeLayout; empty: until somebody releases it
 	People    int             `json:"people"`               // how many it takes to let calls pass again: 1 or 2
-	Incident  gov.EntryID     `json:"incident,omitempty"`   // that it contains
+	Incident  gov.IncidentID  `json:"incident,omitempty"`   // that it contains
 	Person    string          `json:"person,omitempty"`     // opaque reference, of a person; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`
@@ -523,12 +523,13 @@ type Signal struct {
 
 // IncidentReported says that a person reports an incident that no detector saw.
 type IncidentReported struct {
-	Severity gov.Severity  `json:"severity"`
-	Title    string        `json:"title"`
-	Agent    gov.AgentID   `json:"agent,omitempty"`
-	Entries  []gov.EntryID `json:"entries"` // that it is about
-	Exercise bool          `json:"exercise,omitzero"`
-	Person   string        `json:"person"` // opaque reference; the name is in the payload
+	Severity    gov.Severity  `json:"severity"`
+	Title       string        `json:"title"`
+	Agent       gov.AgentID   `json:"agent,omitempty"`
+	Entries     []gov.EntryID `json:"entries"`                // that it is about
+	EffectiveAt string        `json:"effective_at,omitempty"` // TimeLayout; when it began, if that is known
+	Exercise    bool          `json:"exercise,omitzero"`
+	Person      string        `json:"person"` // opaque reference; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments"` // to the person's name, and to what they say
 }
@@ -536,18 +537,30 @@ type IncidentReported struct {
 // IncidentEvent is one step of an incident's timeline.
 type IncidentEvent struct {
 	Incident    gov.IncidentID    `json:"incident"`
-	Event       string            `json:"event"`                  // what happened: ack, severity.changed, containment.kill_switch…
+	Event       gov.IncidentStep  `json:"event"`
 	State       gov.IncidentState `json:"state"`                  // after it
 	Severity    gov.Severity      `json:"severity"`               // after it
 	EffectiveAt string            `json:"effective_at,omitempty"` // TimeLayout; when it happened, if not when it was recorded
-	Owner       string            `json:"owner,omitempty"`        // after owner.changed and ack: opaque reference
-	Reason      string            `json:"reason,omitempty"`       // a code, of a dismissal
+	Owner       string            `json:"owner,omitempty"`        // whom the incident, or the action, is given to: opaque reference
+	Reason      gov.Dismissal     `json:"reason,omitempty"`       // of a dismissal
 	Into        gov.IncidentID    `json:"into,omitempty"`         // of a merger
-	Refs        []string          `json:"refs,omitempty"`         // ids of decisions, switches, changes, credentials, actions; sorted
+	Refs        []string          `json:"refs,omitempty"`         // ids of decisions, switches, changes, credentials, the report, the action; sorted
 	Due         string            `json:"due,omitempty"`          // TimeLayout; of an action
-	Person      string            `json:"person,omitempty"`       // opaque reference, of a person; the name is in the payload
+	Assessment  *Assessment       `json:"assessment,omitempty"`   // with disclosure.assessed
+	SignIn      *SignIn           `json:"sign_in,omitempty"`      // with report.approved: of the person who did it
+	Person      string            `json:"person,omitempty"`       // opaque reference; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the person's name, and to the text
+}
+
+// Assessment is what people answered about an incident: what auditors ask of it (the SOC 2 description criterion DC 4), whose data
+// it touched (CC7.3), and who has to be told.
+type Assessment struct {
+	ControlFailed    bool `json:"control_failed"`    // a control was not suitably designed, or did not operate
+	CommitmentMissed bool `json:"commitment_missed"` // what customers were promised was significantly missed
+	ConfidentialData bool `json:"confidential_data"` // it touched confidential data
+	PersonalData     bool `json:"personal_data"`     // it touched personal data
+	TellOutside      bool `json:"tell_outside"`      // customers, authorities or others outside have to be told
 }
 
 // DelegationExpired says that nobody decided a request for a standing consent in time.

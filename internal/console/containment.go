@@ -1,6 +1,7 @@
 package console
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -66,20 +67,11 @@ func (s *Server) stopPage(v *visit) error {
 func (s *Server) stop(v *visit) error {
 	kind, value := v.PostFormValue("kind"), v.PostFormValue("value")
 	body := map[string]any{"environment": v.PostFormValue("environment"), "reason": strings.TrimSpace(v.PostFormValue("reason"))}
-	switch kind {
-	case "all":
-		body["all"] = true
-	case "principal":
-		p, err := gov.ParsePrincipal(value)
-		if err != nil {
-			return &gov.Error{Code: gov.CodeInvalidField, Detail: err.Error()}
-		}
-		body["principal"] = p
-	case "agent", "tool", "category", "session":
-		body[kind] = value
-	default:
-		return &gov.Error{Code: gov.CodeInvalidField, Detail: "Say what to stop."}
+	scope, err := scopeOfForm(kind, value)
+	if err != nil {
+		return err
 	}
+	maps.Copy(body, scope)
 	if v.PostFormValue("people") == "2" {
 		body["people"] = 2
 	}
@@ -87,7 +79,7 @@ func (s *Server) stop(v *visit) error {
 		body["expires_at"] = s.Now().Add(time.Duration(minutes) * time.Minute).UTC().Format(time.RFC3339)
 	}
 	if incident := v.PostFormValue("incident"); incident != "" {
-		body["incident"] = incident
+		return s.stopFor(v, incident, body)
 	}
 	made, err := as[struct {
 		Switches []struct {
@@ -99,6 +91,34 @@ func (s *Server) stop(v *visit) error {
 	}
 	s.redirect(v, Root+"/containment/"+url.PathEscape(made.Switches[0].ID)+"?done=stopped")
 	return nil
+}
+
+// stopFor contains an incident: the step of it engages the switch.
+func (s *Server) stopFor(v *visit, incident string, stop map[string]any) error {
+	delete(stop, "environment")
+	id := url.PathEscape(incident)
+	if _, err := s.ask(v, http.MethodPost, "/v1/incidents/"+id+"/events", map[string]any{"event": gov.StepKillSwitch, "switch": stop}); err != nil {
+		return err
+	}
+	s.redirect(v, Root+"/incidents/"+id+"?done=stopped")
+	return nil
+}
+
+// scopeOfForm is the scope of a switch as the API reads it.
+func scopeOfForm(kind, value string) (map[string]any, error) {
+	switch kind {
+	case "all":
+		return map[string]any{"all": true}, nil
+	case "principal":
+		p, err := gov.ParsePrincipal(value)
+		if err != nil {
+			return nil, &gov.Error{Code: gov.CodeInvalidField, Detail: err.Error()}
+		}
+		return map[string]any{"principal": p}, nil
+	case "agent", "tool", "category", "session":
+		return map[string]any{kind: value}, nil
+	}
+	return nil, &gov.Error{Code: gov.CodeInvalidField, Detail: "Say what to stop."}
 }
 
 // moveSwitch takes a switch to another stage.

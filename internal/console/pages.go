@@ -45,6 +45,8 @@ type overviewData struct {
 	Stopped any
 	Waiting any
 	Engaged any
+
+	Incidents any // open ones
 }
 
 func (s *Server) overview(v *visit) error {
@@ -62,6 +64,7 @@ func (s *Server) overview(v *visit) error {
 		{&data.Ledger, "/v1/ledgers/" + url.PathEscape(env)},
 		{&data.Stopped, "/v1/decisions?environment=" + escape(env) + "&outcome=deny&limit=8"},
 		{&data.Engaged, "/v1/switches?environment=" + escape(env) + "&state=engaged&limit=8"},
+		{&data.Incidents, "/v1/incidents?environment=" + escape(env) + "&state=open&limit=8"},
 		{&data.Waiting, "/v1/approvals?environment=" + escape(env) + "&state=pending&limit=8"},
 	} {
 		answer, err := s.get(v, part.target)

@@ -43,7 +43,7 @@ type Switch struct {
 	AskedAt   string          `json:"asked_at"`             // TimeLayout; when the server was asked to stop
 	ExpiresAt string          `json:"expires_at,omitempty"` // TimeLayout
 	People    int             `json:"people"`               // how many it takes to let calls pass again
-	Incident  gov.EntryID     `json:"incident,omitempty"`
+	Incident  gov.IncidentID  `json:"incident,omitempty"`
 	By        canon.Actor     `json:"by"`                 // who engaged it
 	Proposed  *Proposal       `json:"proposed,omitempty"` // what the first of two people wants
 	EndedAt   string          `json:"ended_at,omitempty"` // TimeLayout; when it was released or its time was over
@@ -181,10 +181,10 @@ func Rule() By { return By{actor: canon.Actor{Type: canon.ActorSystem, ID: "writ
 type Stop struct {
 	Scope    gov.SwitchScope
 	Reason   string
-	Expires  time.Time   // zero: until somebody releases it
-	People   int         // 1 or 2: how many it takes to let calls pass again
-	Incident gov.EntryID // that it contains
-	AskedAt  time.Time   // when the server was asked
+	Expires  time.Time      // zero: until somebody releases it
+	People   int            // 1 or 2: how many it takes to let calls pass again
+	Incident gov.IncidentID // that it contains
+	AskedAt  time.Time      // when the server was asked
 }
 
 // Engage stops calls. The same scope stopped before, for as long and held by as many, is that switch. Errors are *gov.Error.

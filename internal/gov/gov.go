@@ -9,6 +9,7 @@ package gov
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Environment is the unit of scoping and isolation (prod, staging): each has its own ledger and its own active bundle.
@@ -74,6 +75,13 @@ type CredentialID string
 
 // EntryID is the id in an entry: a prefix that names its kind of noun, and 26 characters.
 type EntryID string
+
+// Place is where an entry stands in its ledger.
+type Place struct {
+	ID    EntryID
+	Index int64
+	At    time.Time // UTC
+}
 
 // BundleDigest is the version of a bundle: "sha256:" and 64 hexadecimal digits over its canonical form.
 type BundleDigest string

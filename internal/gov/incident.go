@@ -39,8 +39,8 @@ func (id IncidentID) Opener() (signal, reported EntryID, ok bool) {
 // IncidentState is how far an incident has come.
 type IncidentState string
 
-// The states. From new an incident goes to triage, active, contained, resolved and closed; it may be dismissed or merged before it
-// is active, and reopened after it was resolved.
+// The states. From new an incident goes to triage, active, contained, resolved and closed; it may be dismissed before it is active,
+// merged while it is open, and reopened after it was resolved or dismissed. state.Incident has the table.
 const (
 	IncidentNew       IncidentState = "new"
 	IncidentTriage    IncidentState = "triage" // somebody looks at it
@@ -75,6 +75,78 @@ func (s IncidentState) Open() bool {
 	case IncidentNew, IncidentTriage, IncidentActive, IncidentContained:
 		return true
 	case IncidentResolved, IncidentClosed, IncidentDismissed, IncidentMerged:
+	}
+	return false
+}
+
+// IncidentStep is what happened in a step of an incident's timeline.
+type IncidentStep string
+
+// The steps.
+const (
+	StepAck         IncidentStep = "ack" // somebody looks at it and owns it
+	StepNote        IncidentStep = "note"
+	StepSeverity    IncidentStep = "severity.changed"
+	StepOwner       IncidentStep = "owner.changed"
+	StepDeclared    IncidentStep = "declared"            // it is one, or goes on being one: what contained it did not hold
+	StepContaining  IncidentStep = "containment.started" // somebody works on it
+	StepKillSwitch  IncidentStep = "containment.kill_switch"
+	StepRollback    IncidentStep = "containment.policy_rollback"
+	StepRevoked     IncidentStep = "containment.credential_revoked"
+	StepLimited     IncidentStep = "containment.limit"
+	StepContained   IncidentStep = "containment.other" // by means outside of Writ
+	StepEradicated  IncidentStep = "eradicated"        // its cause is gone
+	StepResolved    IncidentStep = "resolved"
+	StepDismissed   IncidentStep = "dismissed"
+	StepMerged      IncidentStep = "merged"
+	StepReopened    IncidentStep = "reopened"
+	StepClosed      IncidentStep = "closed"
+	StepDecision    IncidentStep = "decision.linked"
+	StepEvidence    IncidentStep = "evidence.attached"
+	StepToldInside  IncidentStep = "comms.internal"
+	StepToldOutside IncidentStep = "comms.external"
+	StepAssessed    IncidentStep = "disclosure.assessed"
+	StepDrafted     IncidentStep = "report.drafted"
+	StepApproved    IncidentStep = "report.approved"
+	StepAction      IncidentStep = "action.created"
+	StepActionDone  IncidentStep = "action.closed"
+)
+
+// IncidentSteps lists every step.
+func IncidentSteps() []IncidentStep {
+	return []IncidentStep{
+		StepAck, StepNote, StepSeverity, StepOwner, StepDeclared, StepContaining, StepKillSwitch, StepRollback, StepRevoked, StepLimited,
+		StepContained, StepEradicated, StepResolved, StepDismissed, StepMerged, StepReopened, StepClosed, StepDecision, StepEvidence,
+		StepToldInside, StepToldOutside, StepAssessed, StepDrafted, StepApproved, StepAction, StepActionDone,
+	}
+}
+
+// Contains says whether the step is one that stops the harm.
+func (s IncidentStep) Contains() bool {
+	switch s {
+	case StepKillSwitch, StepRollback, StepRevoked, StepLimited, StepContained:
+		return true
+	default:
+		return false
+	}
+}
+
+// Dismissal is why an incident is none, as a code that can be counted.
+type Dismissal string
+
+// The reasons of a dismissal.
+const (
+	DismissedFalsePositive Dismissal = "false_positive" // the detector is wrong
+	DismissedDuplicate     Dismissal = "duplicate"
+	DismissedBenign        Dismissal = "benign" // it happened, and is as it should be
+	DismissedTest          Dismissal = "test"
+)
+
+// Valid says whether d is one of the reasons.
+func (d Dismissal) Valid() bool {
+	switch d {
+	case DismissedFalsePositive, DismissedDuplicate, DismissedBenign, DismissedTest:
+		return true
 	}
 	return false
 }

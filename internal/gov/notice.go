@@ -31,11 +31,14 @@ const (
 
 	EventChangeNotActivated Event = "change_not_activated" // a scheduled change did not come into force when its time had come
 	EventLimitWarning       Event = "limit_warning"        // a limit is used as far as its warn_at
+	EventIncidentOpened     Event = "incident_opened"
+	EventIncidentEscalated  Event = "incident_escalated" // it is worse than it was
+	EventIncidentChanged    Event = "incident_changed"   // people took it a step further
 )
 
 // Events lists every event.
 func Events() []Event {
-	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning}
+	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning, EventIncidentOpened, EventIncidentEscalated, EventIncidentChanged}
 }
 
 // Notice is what a channel tells of one event. It holds names and reasons, never the input of a call and no name of a person
@@ -45,7 +48,7 @@ type Notice struct {
 	Event       Event
 	Environment Environment
 	Source      string    // address of the ledger that has the entry
-	Subject     string    // id of the request or of the change
+	Subject     string    // id of the request, the change or the incident
 	At          time.Time // of the entry
 	Title       string    // a sentence without its full stop, one line
 	Agent       AgentID   // of a request
@@ -54,8 +57,10 @@ type Notice struct {
 	Groups      []GroupID // who is asked
 	Votes       int       // how many people have to agree; of a request
 	Deadline    time.Time // until when they are asked, or zero
-	State       string    // of the request or the change after the entry
+	State       string    // of the request, the change or the incident after the entry
 	URL         string    // where to read on and answer
+	Severity    Severity  // of an incident
+	Exercise    bool      // of an incident: it is one of a game day
 }
 
 // Sent is what became of one attempt to tell.

@@ -222,7 +222,7 @@ func (l *Ledger) wantAmended(w row.Want, batch []*pending) row.Want {
 					seen[key] = true
 				}
 			}
-			if !seen[a.Key] {
+			if a.Key.ID != "" && !seen[a.Key] {
 				seen[a.Key] = true
 				w.Docs = append(w.Docs, a.Key)
 			}
@@ -346,7 +346,7 @@ func (b *builder) amend(p *pending) error {
 		if !ok {
 			before = row.Doc{DocKey: a.Key}
 		}
-		after, err := a.With(before, b.at)
+		after, err := b.with(p, a, before)
 		if err != nil {
 			refused = append(refused, err)
 			continue
@@ -354,10 +354,24 @@ func (b *builder) amend(p *pending) error {
 		if after.State == before.State && after.Due.Equal(before.Due) && bytes.Equal(after.Data, before.Data) {
 			continue
 		}
-		after.DocKey, after.Version = a.Key, before.Version
+		after.Version = before.Version
 		p.amended = append(p.amended, after)
 	}
 	return errors.Join(refused...)
+}
+
+// with is what one amend of a record makes of a document.
+func (b *builder) with(p *pending, a Amend, before row.Doc) (after row.Doc, err error) {
+	if a.Place == nil {
+		after, err = a.With(before, b.at)
+	} else {
+		index := b.tree.Size()
+		after, err = a.Place(before, gov.Place{ID: b.placer.ID(p.Draft, index), Index: index, At: b.at})
+	}
+	if a.Key.ID != "" {
+		after.DocKey = a.Key
+	}
+	return after, err
 }
 
 // session is what the session remembers at this point of the batch.

@@ -18,7 +18,7 @@ import (
 // Dim is what the query index can be asked by.
 type Dim byte
 
-// The dimensions of the query index. All but DimKind speak of decisions.
+// The dimensions of the query index. All but DimKind, DimAbout and DimDetector speak of decisions.
 const (
 	DimKind      Dim = 'k'
 	DimAgent     Dim = 'a'
@@ -28,6 +28,8 @@ const (
 	DimOutcome   Dim = 'o'
 	DimWould     Dim = 'w'
 	DimSession   Dim = 's'
+	DimAbout     Dim = 'b' // id of an incident, a switch or an entry that another entry is about
+	DimDetector  Dim = 'd' // of a signal
 )
 
 // term is one thing an entry can be found by.
@@ -44,7 +46,7 @@ func terms(raw []byte, out []term) ([]term, error) {
 	}
 	out = append(out, term{DimKind, string(kind)})
 	if kind != canon.KindDecision {
-		return out, nil
+		return aboutTerms(kind, raw, out)
 	}
 	if found, ok := scanTerms(raw, out); ok {
 		return found, nil

@@ -70,9 +70,12 @@ type Record struct {
 // sent back for it. With is pure and quick, it runs under the lock of the ledger and is told the time that the entry will have; its
 // error refuses the record, joined with those of the record's other amends. A document that does not exist has Version 0. One that
 // comes back with the same state, data and time when it is due is not written.
+//
+// Place is With for what names the entry. With Place, a Key without an ID is a new document, and Place gives it one.
 type Amend struct {
-	Key  row.DocKey
-	With func(d row.Doc, at time.Time) (row.Doc, error)
+	Key   row.DocKey
+	With  func(d row.Doc, at time.Time) (row.Doc, error)
+	Place func(d row.Doc, at gov.Place) (row.Doc, error)
 }
 
 // NewRecord is a record with no conditions.

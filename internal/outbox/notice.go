@@ -67,6 +67,12 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 		return n, s.delegationDecided(ctx, env, &n, body.Delegation, gov.DelegationExpired)
 	case canon.KindChangeProposed:
 		return n, s.proposed(&n, b, item)
+	case canon.KindSignal:
+		return n, s.signalled(ctx, env, &n, b, item)
+	case canon.KindIncidentReported:
+		return n, s.reported(ctx, env, &n, b, item)
+	case canon.KindIncidentEvent:
+		return n, s.stepped(ctx, env, &n, b, item)
 	case canon.KindBundleActivated:
 		return n, s.activated(ctx, env, &n, b, item)
 	case canon.KindChangeScheduled:

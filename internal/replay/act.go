@@ -44,6 +44,12 @@ func factsOf(e canon.Entry) (f facts, ok bool, err error) {
 			return facts{}, false, err
 		}
 		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level}, true, nil
+	case canon.KindIncidentEvent:
+		b, err := canon.Body[canon.IncidentEvent](e)
+		if err != nil || b.SignIn == nil {
+			return facts{}, false, err
+		}
+		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level}, true, nil
 	default:
 		return facts{}, false, nil
 	}

@@ -63,6 +63,7 @@ type player struct {
 	standing  standing
 	switches  switches
 	meters    meters
+	incidents *incidents
 	other     instead
 	account   *account
 	people    *People // nil: what people did is not held against their sign-ins
@@ -75,7 +76,7 @@ type player struct {
 func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *player {
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
-		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, meters: newMeters(), account: newAccount(),
+		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, meters: newMeters(), incidents: newIncidents(), account: newAccount(),
 		acts: acts{unheld: map[string]int64{}},
 	}
 }
@@ -245,6 +246,7 @@ func (p *player) follow(t *step) error {
 	}
 	if p.instead == nil { // before the others: what a change is becomes of it with this entry
 		takes = slices.Insert(takes, 0, func() (string, error) { return p.hold(t.entry) })
+		takes = append(takes, func() (string, error) { return p.incidents.take(t.entry, t.raw.Index) })
 	}
 	if p.instead == nil && p.ledger.Name() == gov.OrgLedger {
 		takes = append(takes, func() (string, error) { return p.people.take(t.entry) })

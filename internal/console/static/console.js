@@ -64,11 +64,11 @@
     }
   });
 
-  // a and d go to the two answers of a request, s to what stops; Enter on them decides.
+  // a and d go to the two answers of a request, a also to who takes an incident, s to what stops; Enter on them decides.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
-    const answer = { a: "approve", d: "deny", s: "stop" }[event.key];
-    const button = answer && document.querySelector(`.decide button[value="${answer}"]`);
+    const answers = { a: ["approve", "ack"], d: ["deny"], s: ["stop"] }[event.key] ?? [];
+    const button = answers.map((answer) => document.querySelector(`.decide button[value="${answer}"]`)).find(Boolean);
     if (button) {
       event.preventDefault();
       button.focus();

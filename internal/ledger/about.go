@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"fmt"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/gov"
+)
+
+// aboutMax is how many of the entries that a signal or a report rests on lead to it.
+const aboutMax = 16
+
+// aboutTerms are what an entry that is no decision can be found by: what it is about.
+func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
+	var e struct {
+		ID   gov.EntryID `json:"id"`
+		Body struct {
+			Incident gov.IncidentID `json:"incident"`
+			Into     gov.IncidentID `json:"into"`
+			Switch   string         `json:"switch"`
+			Entry    string         `json:"entry"`
+			Detector string         `json:"detector"`
+			Entries  []string       `json:"entries"`
+			Refs     []string       `json:"refs"`
+		} `json:"body"`
+	}
+	switch kind {
+	case canon.KindSignal, canon.KindIncidentReported, canon.KindIncidentEvent, canon.KindNotification,
+		canon.KindSwitchEngaged, canon.KindSwitchProposed, canon.KindSwitchEased, canon.KindSwitchReleased:
+	default:
+		return out, nil
+	}
+	if err := jsonv2.Unmarshal(raw, &e); err != nil {
+		return nil, fmt.Errorf("read %s for the index: %w", kind, err)
+	}
+	b := e.Body
+	if b.Detector != "" {
+		out = append(out, term{DimDetector, b.Detector})
+	}
+	if kind == canon.KindIncidentReported || kind == canon.KindSignal && b.Incident == "" {
+		b.Incident = gov.IncidentOf(e.ID) // that it opened
+	}
+	about := append([]string{string(b.Incident), string(b.Into), b.Switch, b.Entry}, b.Entries[:min(len(b.Entries), aboutMax)]...)
+	for _, id := range append(about, b.Refs...) {
+		if id != "" {
+			out = append(out, term{DimAbout, id})
+		}
+	}
+	return out, nil
+}
