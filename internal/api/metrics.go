@@ -17,6 +17,7 @@ type Metrics struct {
 	Registry  *prometheus.Registry
 	requests  *prometheus.HistogramVec
 	decisions *prometheus.CounterVec
+	watched   *prometheus.GaugeVec
 }
 
 // NewMetrics registers the counters.
@@ -30,8 +31,11 @@ func NewMetrics() *Metrics {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "writ_decisions_total", Help: "Recorded decisions, by outcome and by what observe mode let pass.",
 		}, []string{"outcome", "would"}),
+		watched: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "writ_detect_lag_entries", Help: "Entries that the detectors have not looked at, by ledger; of the node that runs them.",
+		}, []string{"ledger"}),
 	}
-	m.Registry.MustRegister(m.requests, m.decisions, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Registry.MustRegister(m.requests, m.decisions, m.watched, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -41,6 +45,11 @@ func (m *Metrics) served(route string, status int, took time.Duration) {
 
 func (m *Metrics) decided(outcome, would gov.Outcome) {
 	m.decisions.WithLabelValues(string(outcome), string(would)).Inc()
+}
+
+// Watched says how many entries the detectors have not looked at.
+func (m *Metrics) Watched(ledger gov.Environment, lag int64) {
+	m.watched.WithLabelValues(string(ledger)).Set(float64(lag))
 }
 
 func (m *Metrics) handler() http.Handler {

@@ -55,6 +55,7 @@ type Config struct {
 	PrivateLedger bool
 	Heartbeat     time.Duration
 	Scrub         time.Duration
+	Probe         time.Duration // between the times that detectors have to notice a synthetic event
 	Node          string
 	Version       string
 	Log           *slog.Logger
@@ -66,6 +67,7 @@ const (
 	ListenDefault    = "127.0.0.1:8420"
 	HeartbeatDefault = time.Minute
 	ScrubDefault     = 24 * time.Hour
+	ProbeDefault     = 15 * time.Minute
 )
 
 // keyFileName is the key file in the data directory.
@@ -161,6 +163,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = HeartbeatDefault
+	}
+	if c.Probe == 0 {
+		c.Probe = ProbeDefault
 	}
 	if c.Scrub == 0 {
 		c.Scrub = ScrubDefault

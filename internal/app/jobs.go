@@ -9,6 +9,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/watch"
 )
 
 const (
@@ -18,6 +19,7 @@ const (
 	activateEvery  = time.Second
 	warnEvery      = time.Second
 	indexEvery     = 100 * time.Millisecond
+	detectEvery    = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
 	indexBusyEvery = time.Second
 	refuseEvery    = 5 * time.Second
@@ -65,6 +67,10 @@ func (a *App) run(l *ledger.Ledger) {
 	})
 	a.goAlone("warn of limits "+name, func(ctx context.Context) error {
 		return every(ctx, warnEvery, func() error { return a.logged("warn of limits", name, a.warnOfLimits(ctx, l.Name())) })
+	})
+	a.goAlone("detect "+name, func(ctx context.Context) error { return a.detect(ctx, l) })
+	a.goAlone("probe "+name, func(ctx context.Context) error {
+		return every(ctx, a.config.Probe, func() error { return a.logged("probe", name, clerk.Probe(ctx)) })
 	})
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
@@ -226,6 +232,32 @@ func pace(taken int64) time.Duration {
 	return indexEvery
 }
 
+// detect lets the detectors follow a ledger. What they remember is saved when the job ends.
+func (a *App) detect(ctx context.Context, l *ledger.Ledger) error {
+	env := a.environments.Open(l.Name())
+	w := &watch.Watcher{Env: env, Incidents: a.incident, Contain: a.contain, Now: a.config.Now}
+	for ctx.Err() == nil {
+		grown := l.Grown()
+		lag, err := w.Step(ctx)
+		a.metrics.Watched(l.Name(), lag)
+		if err != nil {
+			return err
+		}
+		if lag > 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-grown:
+			sleep(ctx, detectEvery)
+		case <-time.After(lockEvery):
+		}
+	}
+	saving, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopMax)
+	defer cancel()
+	return w.Save(saving)
+}
+
 // scrub derives a ledger again and records that it agreed, or says loudly that it did not.
 func (a *App) scrub(ctx context.Context, l *ledger.Ledger, clerk *ledger.Clerk) error {
 	began := a.config.Now()
@@ -234,9 +266,12 @@ func (a *App) scrub(ctx context.Context, l *ledger.Ledger, clerk *ledger.Clerk) 
 		return err
 	}
 	if len(report.Findings) > 0 {
-		a.scrubs.Store(l.Name(), report.Findings[0].What)
-		a.config.Log.Error("the ledger does not verify", "ledger", string(l.Name()), "findings", len(report.Findings), "first", report.Findings[0].What)
-		return nil
+		what := report.Findings[0].What
+		a.config.Log.Error("the ledger does not verify", "ledger", string(l.Name()), "findings", len(report.Findings), "first", what)
+		if before, again := a.scrubs.Swap(l.Name(), what); again && before == what {
+			return nil
+		}
+		return clerk.Scrubbed(ctx, canon.Scrub{Size: report.Entries, Root: report.Root, Millis: a.config.Now().Sub(began).Milliseconds(), Wrong: what})
 	}
 	a.scrubs.Delete(l.Name())
 	took := a.config.Now().Sub(began)

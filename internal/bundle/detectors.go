@@ -89,6 +89,7 @@ func DetectorSpecs() []DetectorSpec {
 		{"injection", "Text that an agent read, or sends, looks like an injection", gov.SeverityMedium, []string{"AML.T0051", "ASI01", "LLM01"}, nil},
 		{"tainted_sink", "What came from an untrusted source alone is in a call that has effects", gov.SeverityHigh, []string{"AML.T0051", "AML.T0086", "ASI01", "LLM01"}, nil},
 		{"private_then_out", "A session that read what is private and what is untrusted sends out", gov.SeverityMedium, []string{"AML.T0057", "AML.T0086", "ASI01", "LLM02"}, nil},
+		{"budget_threshold", "A limit is nearly used up", gov.SeverityLow, []string{"AML.T0034", "ASI08", "LLM10"}, nil},
 		{"budget_breach", "A limit is used up, and calls are denied for it", gov.SeverityMedium, []string{"AML.T0034", "ASI08", "LLM10"}, nil},
 		{"rubber_stamp", "A person approves faster, or more often, than anybody who reads does", gov.SeverityMedium, []string{"ASI09"}, []DetectorParam{
 			count("votes", 50, "votes of a person that are looked at, the newest"), percent("approved", 98, "share of approvals from which on nobody seems to read"),

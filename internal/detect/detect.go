@@ -178,6 +178,8 @@ func (t *step) look() error {
 		return with(t, t.gap)
 	case canon.KindScrub:
 		return with(t, t.scrub)
+	case canon.KindLimitWarning:
+		return with(t, t.warned)
 	case canon.KindProbe:
 		return with(t, t.probe)
 	case canon.KindExercise:

@@ -137,7 +137,10 @@ func TestWhatIsWrongIsNoticedAndWhatIsNotIsNot(t *testing.T) {
 		"a forbidden look":         {func(s *stream) { s.call(gov.OutcomeDeny, gov.ReasonPolicyForbid) }, ""},
 		"nothing permits it":       {func(s *stream) { s.call(gov.OutcomeDeny, gov.ReasonNoPermit) }, ""},
 		"a budget that is used up": {func(s *stream) { s.call(gov.OutcomeDeny, gov.ReasonLimit) }, "budget_breach"},
-		"allowed calls":            {func(s *stream) { s.allow(); s.allow() }, ""},
+		"a limit that runs short": {func(s *stream) {
+			s.add(canon.KindLimitWarning, canon.LimitWarning{Limit: "budget", WarnMicroUSD: 80, MicroUSD: 81})
+		}, "budget_threshold"},
+		"allowed calls": {func(s *stream) { s.allow(); s.allow() }, ""},
 
 		"a new tool after a while":  {func(s *stream) { learned(s); s.allow(tool("notes/write")) }, "new_tool"},
 		"a new tool, twice":         {func(s *stream) { learned(s); s.allow(tool("notes/write")); s.allow(tool("notes/write")) }, "new_tool"},

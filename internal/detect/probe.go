@@ -176,6 +176,10 @@ func syntheticDoor(id gov.DetectorID) (events func(*script), ok bool) {
 			from := s.at.Add(-time.Duration(s.param("min")) * time.Second)
 			s.add(0, canon.KindRecorderGap, canon.RecorderGap{From: from.UTC().Format(canon.TimeLayout), To: s.at.UTC().Format(canon.TimeLayout)})
 		}, true
+	case "budget_threshold":
+		return func(s *script) {
+			s.add(0, canon.KindLimitWarning, canon.LimitWarning{Limit: "probe", WarnCalls: 80, Calls: 81})
+		}, true
 	case "verification_failed":
 		return func(s *script) { s.add(0, canon.KindScrub, canon.Scrub{Wrong: "a synthetic event"}) }, true
 	case "missing_result":

@@ -125,6 +125,16 @@ func (t *step) result(r canon.Result) {
 	}
 }
 
+// warned looks at a limit that runs short.
+func (t *step) warned(w canon.LimitWarning) {
+	f := found{about: w.Limit + "/" + w.Key, observed: whole(w.Calls), expected: whole(w.WarnCalls), window: w.WindowSeconds}
+	if w.WarnMicroUSD > 0 {
+		f.observed, f.expected = whole(w.MicroUSD), whole(w.WarnMicroUSD)
+	}
+	f.summary = fmt.Sprintf("The limit %s is nearly used up: %s, and it warns at %s.", w.Limit, f.observed, f.expected)
+	t.fire("budget_threshold", f)
+}
+
 // scanned looks at what was found in a text on its way to a model.
 func (t *step) scanned(s canon.Scanned) {
 	t.findings(s.Findings, found{agent: gov.AgentID(t.entry.Actor.ID), session: s.Session, tool: gov.ToolName(s.Channel)}, "is sent")

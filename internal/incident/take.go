@@ -38,6 +38,9 @@ type Cursor struct {
 
 func (e Emitted) cursor() Cursor { return Cursor{Through: e.Through, Ordinal: e.Ordinal, any: true} }
 
+// Before says whether a signal was not recorded yet.
+func (c Cursor) Before(e Emitted) bool { return c.before(e.cursor()) }
+
 func (c Cursor) before(other Cursor) bool {
 	return !c.any || c.Through < other.Through || c.Through == other.Through && c.Ordinal < other.Ordinal
 }
