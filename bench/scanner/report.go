@@ -31,6 +31,7 @@ func evaluate(o options, c *corpus) error {
 	if err := data(b, o, s); err != nil {
 		return err
 	}
+	calibrated(b, s)
 	if o.fast {
 		keep(b, o.report)
 	} else {
@@ -65,7 +66,7 @@ Written by `+"`go run ./bench/scanner evaluate`"+`; data as in `+"`../shared/dat
 `+"`internal/scan/MODEL.md`"+`. Scanner %s, weights of %d bytes.
 
 Nothing here was measured on what the model had learnt, except where it says "shipped weights". Each round trains without one source
-of attacks, without one harmless family (neither as harmless text nor around attacks) and without ten families of wrappers, sets
+of attacks, without one harmless family (neither as harmless text nor around attacks) and without 10 families of wrappers, sets
 its thresholds on the rest, and judges what was left out. AgentDyn was never learnt and never calibrated on. A text counts as found
 when a finding of any band overlaps the payload.
 
@@ -136,6 +137,20 @@ On 704 benign and 888 attacked runs of more suites, which are not part of the da
 	}
 	b.WriteString("\n")
 	return nil
+}
+
+// calibrated writes the rates that findings carry.
+func calibrated(b *strings.Builder, s *scan.Scanner) {
+	b.WriteString("## Bands\n\nThe share of harmless texts that reached a band of the model in calibration, by models that had not learnt them; what every finding carries.\n\n| channel | low | medium | high | rules that are reported by themselves |\n|---|---|---|---|---|\n")
+	for _, c := range scan.Channels() {
+		cal := s.Calibration(c)
+		fmt.Fprintf(b, "| %s |", c)
+		for _, band := range cal.Bands {
+			fmt.Fprintf(b, " %.2f %% |", 100*band.Rate)
+		}
+		fmt.Fprintf(b, " %d |\n", len(cal.Rules))
+	}
+	b.WriteString("\n")
 }
 
 // recall writes what was found of attacks.
