@@ -42,6 +42,7 @@ func evaluate(o options, c *corpus) error {
 		recall(b, played)
 		harmlessTable(b, played)
 		conditions(b, played)
+		learnt(b, o, c, s)
 	}
 	return os.WriteFile(o.report, []byte(b.String()), 0o644)
 }
@@ -155,10 +156,15 @@ func calibrated(b *strings.Builder, s *scan.Scanner) {
 
 // recall writes what was found of attacks.
 func recall(b *strings.Builder, played []round) {
-	b.WriteString(firstLong + ", each source left out\n\n\"known styles\": its orders in wrappers that other orders were learnt in; \"new wrappers\": in wrappers that were left out too; \"bare\": the order by itself, which is not learnt;\n\"whole\": complete attacks of the source, put into carriers; \"as prompt\": the same in the prompt channel.\n\n| source | known styles | new wrappers | bare | whole | as prompt | AUC | AUC known |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString(firstLong + ", each source left out\n\n\"known styles\": its orders in wrappers that other orders were learnt in; \"new wrappers\": in wrappers that were left out too; \"bare\": the order by itself, which is not learnt;\n\"whole\": complete attacks of the source, put into carriers; \"as prompt\": the same in the prompt channel.\n\n\"AUC\" is against AgentDyn's clean results and the harmless family that the round left out, which is named.\n\n| source | known styles | new wrappers | bare | whole | as prompt | AUC | AUC known | against |\n|---|---|---|---|---|---|---|---|---|\n")
 	var macro, knownOnly []float64
 	knowns, news := map[string]tally{}, map[string]tally{}
+	seen := map[string]bool{}
 	for _, r := range played {
+		if seen[r.source] { // a round more, for its harmless family
+			continue
+		}
+		seen[r.source] = true
 		var known, bare tally
 		for _, k := range sortedKeys(r.known) {
 			if (wrapper{family: k}).bare() {
@@ -172,7 +178,7 @@ func recall(b *strings.Builder, played []round) {
 			sum(news, k, r.unseen[k])
 		}
 		unseen := total(r.unseen)
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.3f | %s |\n", r.source, known, unseen, bare, r.whole, r.prompt, r.auc, orDash(r.aucKnown))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.3f | %s | %s |\n", r.source, known, unseen, bare, r.whole, r.prompt, r.auc, orDash(r.aucKnown), r.family)
 		all := known
 		all.add(unseen)
 		all.add(bare)
@@ -184,7 +190,7 @@ func recall(b *strings.Builder, played []round) {
 	}
 	var at tally
 	for _, k := range sortedKeys(played[0].attacked) {
-		fmt.Fprintf(b, "| %s (recorded results) | | | | %s | | | |\n", k, played[0].attacked[k])
+		fmt.Fprintf(b, "| %s (recorded results) | | | | %s | | | | |\n", k, played[0].attacked[k])
 		at = played[0].attacked[k]
 		macro = append(macro, at.rate())
 	}
@@ -272,5 +278,39 @@ func conditions(b *strings.Builder, played []round) {
 	b.WriteString("\n## Disguise\n\nThe same payloads in the same passages of 1.5 KB.\n\n| disguise | found | of plain |\n|---|---|---|\n")
 	for _, k := range sortedKeys(ways) {
 		fmt.Fprintf(b, "| %s | %s | %.1f %% |\n", k, ways[k], 100*ways[k].rate()/ways["plain"].rate())
+	}
+}
+
+// learnt writes what the shipped thresholds flag of texts that were not learnt, of families that were.
+func learnt(b *strings.Builder, o options, c *corpus, s *scan.Scanner) {
+	b.WriteString("\n## Harmless texts of families that were learnt\n\nAs in calibration: each text scored by a model that has not learnt it, at the shipped thresholds, by the model and the rules that are\nreported by themselves. The thresholds were set on these texts, so this is the optimistic end; the families left out are the other.\n\n| family | tool results | | family | prompts |\n|---|---|---|---|---|\n")
+	m := gather(c, o.seed, 3)
+	var rows [2][]string
+	for i, reads := range [][]read{m.data, m.prompts} {
+		cal := s.Calibration([]scan.Channel{scan.ToolResult, scan.Prompt}[i])
+		_, fine := crossed(reads, o.seed)
+		by := map[string]tally{}
+		for _, d := range fine {
+			t := tally{n: 1}
+			if best(d, cal) >= 0 || slices.ContainsFunc(d.rules, func(id string) bool { _, alone := cal.Rules[id]; return alone }) {
+				t.flagged = 1
+			}
+			family, _, _ := templated(d.source)
+			sum(by, family, t)
+			sum(by, "~ all", t)
+		}
+		for _, k := range sortedKeys(by) {
+			rows[i] = append(rows[i], fmt.Sprintf("%s | %s", k, by[k]))
+		}
+	}
+	for i := range max(len(rows[0]), len(rows[1])) {
+		left, right := "|", "|"
+		if i < len(rows[0]) {
+			left = rows[0][i]
+		}
+		if i < len(rows[1]) {
+			right = rows[1][i]
+		}
+		fmt.Fprintf(b, "| %s | | %s |\n", left, right)
 	}
 }
