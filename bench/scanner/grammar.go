@@ -265,7 +265,9 @@ func laterWrappers() []wrapper {
 }
 
 // harmless are sentences full of the words of attacks that are none: people write to people, about software and about attacks.
-func harmless() []string {
+func harmless() []string { return append(firstHarmless(), moreHarmless()...) }
+
+func firstHarmless() []string {
 	return []string{
 		"[Please |]ignore [my|the] [previous|last|earlier] [email|message|note|invoice][, I attached the wrong file| - the numbers were wrong|; it was sent by mistake].",
 		"[You can|Feel free to] [ignore|disregard] [this warning|the previous reminder|that line] if you have already [paid|replied|updated].",
@@ -301,6 +303,11 @@ func harmless() []string {
 		"Note to [self|the team|reviewers|readers]: [check the numbers|this is a draft|the figure is from last year].",
 		"[Grant|Give] the service account [read|write] access to [the bucket|the database] [as described|in the console].",
 		"Do not [reply|respond] to this [email|message]; [this mailbox is not monitored|it was sent automatically].",
+	}
+}
+
+func moreHarmless() []string {
+	return []string{
 		"Can I [ignore|skip|disregard] the [warnings|noise|outliers|null values|deprecation notices] [in this data set|of the compiler|when I fit the model]?",
 		"[What|Which] [prompt|system prompt|instructions] [works best for|should I give to] [a summarizer|a translation model|my chatbot]?",
 		"The [new|previous] [system|assistant] [was|is] [trained on|better than|asked to follow] [the instructions of the handbook|earlier versions|medical data].",

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/writ-dev/writ/internal/scan"
@@ -31,6 +30,7 @@ func evaluate(o options, c *corpus) error {
 	if err := data(b, o, s); err != nil {
 		return err
 	}
+	calibrated(b, s)
 	if o.fast {
 		keep(b, o.report)
 	} else {
@@ -41,6 +41,7 @@ func evaluate(o options, c *corpus) error {
 		recall(b, played)
 		harmlessTable(b, played)
 		conditions(b, played)
+		learnt(b, o, c, s)
 	}
 	return os.WriteFile(o.report, []byte(b.String()), 0o644)
 }
@@ -65,49 +66,38 @@ Written by `+"`go run ./bench/scanner evaluate`"+`; data as in `+"`../shared/dat
 `+"`internal/scan/MODEL.md`"+`. Scanner %s, weights of %d bytes.
 
 Nothing here was measured on what the model had learnt, except where it says "shipped weights". Each round trains without one source
-of attacks, without one harmless family (neither as harmless text nor around attacks) and without ten families of wrappers, sets
+of attacks, without one harmless family (neither as harmless text nor around attacks) and without 10 families of wrappers, sets
 its thresholds on the rest, and judges what was left out. AgentDyn was never learnt and never calibrated on. A text counts as found
 when a finding of any band overlaps the payload.
 
 `, s.Version(), size)
 }
 
-// threadTime is how long this thread has run.
-func threadTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_THREAD, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // speed scans passages of several sizes, one after the other, and takes the time of each.
 func speed(b *strings.Builder, s *scan.Scanner, c *corpus) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		load = []byte("not known")
 	}
-	fmt.Fprintf(b, "## Time\n\nShipped weights, %s, a machine of two cores shared with other work (load %s); passages of harmless and attacked tool results, each scanned once\nafter a warm-up. CPU is the time of the scanning thread, which other work disturbs less; collecting garbage is in the wall time only.\n\n| passage | texts | CPU p50 µs/KB | CPU p99 | wall p50 | wall p99 |\n|---|---|---|---|---|---|\n", runtime.Version(), strings.TrimSpace(string(load)))
+	fmt.Fprintf(b, "## Time\n\nShipped weights, %s, a machine of two cores shared with other work (load %s); passages of harmless and attacked tool results, each scanned once\nafter a warm-up. Wall time, with the garbage collector's; what other work on the machine does shows in the p99.\n\n| passage | texts | p50 µs/KB | p99 µs/KB |\n|---|---|---|---|\n", runtime.Version(), strings.TrimSpace(string(load)))
 	r := rand.New(rand.NewPCG(3, 3))
 	docs := slices.Concat(c.benign, c.held, c.attacked)
 	for _, size := range []int{1, 4, 16, 64} {
-		var per, wall []int
+		var per []int
 		for i := range 1500 {
 			text := ""
 			for len(text) < size<<10 {
 				text += docs[r.IntN(len(docs))].text + "\n"
 			}
 			text = passage(r, text, size<<10)
-			began, used := time.Now(), threadTime()
+			began := time.Now()
 			s.Scan(scan.ToolResult, text)
-			cpu, took := threadTime()-used, time.Since(began)
+			took := time.Since(began)
 			if kb := float64(len(text)) / 1024; i >= 100 {
-				per, wall = append(per, int(float64(cpu)/kb)), append(wall, int(float64(took)/kb))
+				per = append(per, int(float64(took)/kb))
 			}
 		}
-		fmt.Fprintf(b, "| %d KB | %d | %.1f | %.1f | %.1f | %.1f |\n", size, len(per), float64(quantile(per, 0.5))/1000, float64(quantile(per, 0.99))/1000, float64(quantile(wall, 0.5))/1000, float64(quantile(wall, 0.99))/1000)
+		fmt.Fprintf(b, "| %d KB | %d | %.1f | %.1f |\n", size, len(per), float64(quantile(per, 0.5))/1000, float64(quantile(per, 0.99))/1000)
 	}
 	b.WriteString("\n")
 }
@@ -138,12 +128,31 @@ On 704 benign and 888 attacked runs of more suites, which are not part of the da
 	return nil
 }
 
+// calibrated writes the rates that findings carry.
+func calibrated(b *strings.Builder, s *scan.Scanner) {
+	b.WriteString("## Bands\n\nThe share of harmless texts that reached a band of the model in calibration, by models that had not learnt them; what every finding carries.\n\n| channel | low | medium | high | rules that are reported by themselves |\n|---|---|---|---|---|\n")
+	for _, c := range scan.Channels() {
+		cal := s.Calibration(c)
+		fmt.Fprintf(b, "| %s |", c)
+		for _, band := range cal.Bands {
+			fmt.Fprintf(b, " %.2f %% |", 100*band.Rate)
+		}
+		fmt.Fprintf(b, " %d |\n", len(cal.Rules))
+	}
+	b.WriteString("\n")
+}
+
 // recall writes what was found of attacks.
 func recall(b *strings.Builder, played []round) {
-	b.WriteString(firstLong + ", each source left out\n\n\"known styles\": its orders in wrappers that other orders were learnt in; \"new wrappers\": in wrappers that were left out too; \"bare\": the order by itself, which is not learnt;\n\"whole\": complete attacks of the source, put into carriers; \"as prompt\": the same in the prompt channel.\n\n| source | known styles | new wrappers | bare | whole | as prompt | AUC | AUC known |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString(firstLong + ", each source left out\n\n\"known styles\": its orders in wrappers that other orders were learnt in; \"new wrappers\": in wrappers that were left out too; \"bare\": the order by itself, which is not learnt;\n\"whole\": complete attacks of the source, put into carriers; \"as prompt\": the same in the prompt channel.\n\n\"AUC\" is against AgentDyn's clean results and the harmless family that the round left out, which is named.\n\n| source | known styles | new wrappers | bare | whole | as prompt | AUC | AUC known | against |\n|---|---|---|---|---|---|---|---|---|\n")
 	var macro, knownOnly []float64
 	knowns, news := map[string]tally{}, map[string]tally{}
+	seen := map[string]bool{}
 	for _, r := range played {
+		if seen[r.source] { // a round more, for its harmless family
+			continue
+		}
+		seen[r.source] = true
 		var known, bare tally
 		for _, k := range sortedKeys(r.known) {
 			if (wrapper{family: k}).bare() {
@@ -157,7 +166,7 @@ func recall(b *strings.Builder, played []round) {
 			sum(news, k, r.unseen[k])
 		}
 		unseen := total(r.unseen)
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.3f | %s |\n", r.source, known, unseen, bare, r.whole, r.prompt, r.auc, orDash(r.aucKnown))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %.3f | %s | %s |\n", r.source, known, unseen, bare, r.whole, r.prompt, r.auc, orDash(r.aucKnown), r.family)
 		all := known
 		all.add(unseen)
 		all.add(bare)
@@ -169,7 +178,7 @@ func recall(b *strings.Builder, played []round) {
 	}
 	var at tally
 	for _, k := range sortedKeys(played[0].attacked) {
-		fmt.Fprintf(b, "| %s (recorded results) | | | | %s | | | |\n", k, played[0].attacked[k])
+		fmt.Fprintf(b, "| %s (recorded results) | | | | %s | | | | |\n", k, played[0].attacked[k])
 		at = played[0].attacked[k]
 		macro = append(macro, at.rate())
 	}
@@ -257,5 +266,39 @@ func conditions(b *strings.Builder, played []round) {
 	b.WriteString("\n## Disguise\n\nThe same payloads in the same passages of 1.5 KB.\n\n| disguise | found | of plain |\n|---|---|---|\n")
 	for _, k := range sortedKeys(ways) {
 		fmt.Fprintf(b, "| %s | %s | %.1f %% |\n", k, ways[k], 100*ways[k].rate()/ways["plain"].rate())
+	}
+}
+
+// learnt writes what the shipped thresholds flag of texts that were not learnt, of families that were.
+func learnt(b *strings.Builder, o options, c *corpus, s *scan.Scanner) {
+	b.WriteString("\n## Harmless texts of families that were learnt\n\nAs in calibration: each text scored by a model that has not learnt it, at the shipped thresholds, by the model and the rules that are\nreported by themselves. The thresholds were set on these texts, so this is the optimistic end; the families left out are the other.\n\n| family | tool results | | family | prompts |\n|---|---|---|---|---|\n")
+	m := gather(c, o.seed, 3)
+	var rows [2][]string
+	for i, reads := range [][]read{m.data, m.prompts} {
+		cal := s.Calibration([]scan.Channel{scan.ToolResult, scan.Prompt}[i])
+		_, fine := crossed(reads, o.seed)
+		by := map[string]tally{}
+		for _, d := range fine {
+			t := tally{n: 1}
+			if best(d, cal) >= 0 || slices.ContainsFunc(d.rules, func(id string) bool { _, alone := cal.Rules[id]; return alone }) {
+				t.flagged = 1
+			}
+			family, _, _ := templated(d.source)
+			sum(by, family, t)
+			sum(by, "~ all", t)
+		}
+		for _, k := range sortedKeys(by) {
+			rows[i] = append(rows[i], fmt.Sprintf("%s | %s", k, by[k]))
+		}
+	}
+	for i := range max(len(rows[0]), len(rows[1])) {
+		left, right := "|", "|"
+		if i < len(rows[0]) {
+			left = rows[0][i]
+		}
+		if i < len(rows[1]) {
+			right = rows[1][i]
+		}
+		fmt.Fprintf(b, "| %s | | %s |\n", left, right)
 	}
 }

@@ -199,7 +199,7 @@ func TestDamagedWeightsAreRefused(t *testing.T) {
 func TestHostileTextsCostWhatTheirLengthSays(t *testing.T) {
 	t.Parallel()
 	for _, unit := range hostile() {
-		small, large := cost(strings.Repeat(unit, 1+20_000/len(unit))), cost(strings.Repeat(unit, 1+320_000/len(unit)))
+		small, large := cost(strings.Repeat(unit, 1+5_000/len(unit))), cost(strings.Repeat(unit, 1+80_000/len(unit)))
 		if large > 20*small+1000 {
 			t.Errorf("%q: sixteen times the text costs %d steps instead of %d", unit, large, small)
 		}

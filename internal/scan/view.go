@@ -287,9 +287,10 @@ func base64s(v view) view {
 		buf = buf[:0]
 		for i < len(v.text) {
 			if c := v.text[i]; isBase64(c) {
-				if c == '-' {
+				switch c {
+				case '-':
 					c = '+'
-				} else if c == '_' {
+				case '_':
 					c = '/'
 				}
 				buf = append(buf, c)

@@ -55,7 +55,7 @@ func (r *reader) word(start, end int) {
 		r.url(w[k+3:], start, end)
 		return
 	}
-	if strings.IndexAny(w, ",;") >= 0 {
+	if strings.ContainsAny(w, ",;") {
 		r.list(start, end)
 		return
 	}
@@ -195,7 +195,7 @@ func (r *reader) code(w string, start, end int) {
 	}
 	r.at = max(r.at, end)
 	switch {
-	case digits < 2 || digits+letters < digitsMin && !(letters > 0 && digits >= 3):
+	case digits < 2 || digits+letters < digitsMin && (letters == 0 || digits < 3):
 	case letters == 0:
 		r.add(Number, plain, start, end)
 	default:
