@@ -37,8 +37,8 @@ func (b *browser) crawl(from ...string) map[string]sheet {
 		if _, ok := seen[at]; ok || strings.HasPrefix(at, "/console/live") || strings.HasPrefix(at, "/console/static/") || strings.HasPrefix(at, "/console/sign-in/oidc") {
 			continue
 		}
-		if len(seen) > 400 {
-			b.t.Fatalf("more than 400 pages: %s", at)
+		if len(seen) > 800 {
+			b.t.Fatalf("more than 800 pages: %s", at)
 		}
 		p := b.get(at)
 		seen[at] = p
