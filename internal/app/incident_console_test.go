@@ -28,6 +28,9 @@ func TestAnIncidentIsWorkedInTheConsole(t *testing.T) {
 	omar.submit(at+"/step", url.Values{"event": {"containment.kill_switch"}, "kind": {"agent"}, "value": {"support-bot"}, "stop_reason": {"Looking into it."}}).want(t, http.StatusOK, "contained", "/console/containment/swi_")
 	n.ask(key, strings.Replace(readTicket, "%s", "", 1), "deny")
 	omar.submit("/console/containment/stop", url.Values{"environment": {"prod"}, "kind": {"tool"}, "value": {"stripe/refund"}, "reason": {"And this."}, "incident": {id}}).want(t, http.StatusOK, "Stopped, on every node.", "And this.")
+	if by := n.get("/v1/incidents/"+id, n.admin).decode(t)["contained_by"].([]any); len(by) != 2 {
+		t.Errorf("contained by %v", by)
+	}
 	omar.submit(at+"/step", url.Values{"event": {"resolved"}, "text": {"The prompt is fixed."}}).want(t, http.StatusOK, "resolved")
 	omar.submit(at+"/step", url.Values{"event": {"disclosure.assessed"}, "text": {"So."}, "control_failed": {"yes"}}).want(t, http.StatusBadRequest, "answer true or false")
 	omar.submit(at+"/step", url.Values{

@@ -412,6 +412,11 @@ func TestTheWholeLifeOfAnIncident(t *testing.T) {
 	if m["report"].(map[string]any)["approved_by"] == nil {
 		t.Errorf("approved: %v", m["report"])
 	}
+	m = n.step(id, omar, body("# A third one"), 200).decode(t)
+	if m["report"].(map[string]any)["approved_by"] != nil {
+		t.Errorf("another text is approved: %v", m["report"])
+	}
+	n.step(id, root, approve(m["report"].(map[string]any)["id"]), 200)
 	wantProblem(t, n.step(id, lena, `{"event":"closed"}`, 0), 409, "conflict") // nobody assessed what it touched
 	n.step(id, lena, strings.Replace(assessed, `,"tell_outside":false`, "", 1), 400)
 	n.step(id, lena, assessed, 200)

@@ -96,16 +96,29 @@ func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (i
 			}
 		}
 	}
-	for n, line := range lines {
-		if n >= noticesOf {
-			break
-		}
+	for _, line := range tellers(lines) {
 		if err := find(noticesShown, ledger.Filter{Dim: ledger.DimAbout, Value: string(line.ID)}, ledger.Filter{Dim: ledger.DimKind, Value: string(canon.KindNotification)}); err != nil {
 			return nil, 0, err
 		}
 	}
 	slices.Sort(indexes)
 	return slices.Compact(indexes), through, nil
+}
+
+// tellers are the lines that people may have been told of, the newest: steps, and signals that are worse than any before.
+func tellers(lines []Line) []Line {
+	var out []Line
+	worst := gov.SeverityLow + 1
+	for _, line := range lines {
+		if line.Signal != nil && line.Signal.Severity >= worst {
+			continue
+		}
+		if line.Signal != nil {
+			worst = line.Signal.Severity
+		}
+		out = append(out, line)
+	}
+	return out[max(0, len(out)-noticesOf):]
 }
 
 func linesAt(ctx context.Context, l *ledger.Ledger, indexes []int64) ([]Line, error) {
