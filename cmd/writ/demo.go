@@ -168,6 +168,12 @@ func (c demoCmd) perform(ctx context.Context, s std, r remote, public, dir strin
 	if !held {
 		wrong++
 	}
+	if held, err = c.happened(ctx, s, r, public); err != nil {
+		return 0, err
+	}
+	if !held {
+		wrong++
+	}
 	checked, err := c.check(ctx, s, r, dir)
 	return wrong + checked, err
 }
