@@ -22,7 +22,8 @@ const (
 	taintMax    = 16
 	sendsMax    = 16
 	nearBytes   = 400 // between an identifier and a finding
-	scanBytes   = 16  // a shorter text tells nobody to do anything
+	scanBytes   = 32  // a shorter text tells nobody to do anything
+	accountMin  = 12  // characters of an account that money is sent to: a shorter one is a number of something else
 	pathBytes   = 200
 )
 
@@ -111,6 +112,9 @@ func (s *Service) mark(session gov.SessionID, id taint.Identifier) taint.Digest 
 // tainted are the identifiers of an input that its session knows from untrusted results alone.
 func (s *Service) tainted(session gov.SessionID, marks []byte, c content) []canon.Taint {
 	var out []canon.Taint
+	if len(marks) == 0 {
+		return nil
+	}
 	for _, id := range c.ids {
 		flag, known := taint.Lookup(marks, s.mark(session, id.Identifier))
 		if !known || flag == taint.Trusted {
@@ -126,10 +130,14 @@ func (s *Service) tainted(session gov.SessionID, marks []byte, c content) []cano
 	return out
 }
 
-// named are the marks that an input of an allowed call leaves: what the agent names by itself is not a stranger's.
+// named are the marks that an input of an allowed call leaves: whom the agent names by itself is not a stranger's. Other things than
+// addresses are not remembered: every call names some.
 func (s *Service) named(session gov.SessionID, marks []byte, c content) []taint.Mark {
 	var out []taint.Mark
 	for _, id := range c.ids {
+		if id.Kind != taint.Mail && id.Kind != taint.Host && id.Kind != taint.URL {
+			continue
+		}
 		d := s.mark(session, id.Identifier)
 		if _, known := taint.Lookup(marks, d); !known {
 			out = append(out, taint.Mark{Digest: d, Flag: taint.Trusted})
@@ -157,7 +165,7 @@ func (s *Service) read(session gov.SessionID, trusted bool, c content) []taint.M
 func (s *Service) sends(c content) []string {
 	var out []string
 	for _, id := range c.ids {
-		if id.Kind != taint.Host && id.Kind != taint.Mail && id.Kind != taint.Account {
+		if id.Kind != taint.Host && id.Kind != taint.Mail && (id.Kind != taint.Account || len(id.Value) < accountMin) {
 			continue
 		}
 		d := s.digest16([]byte("sends"), []byte(id.Key()))

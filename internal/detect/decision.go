@@ -9,8 +9,25 @@ import (
 	"github.com/writ-dev/writ/internal/gov"
 )
 
+// decided is the part of a canon.Decision that detectors look at: every call is read.
+type decided struct {
+	Agent     gov.AgentID        `json:"agent"`
+	Principal canon.PrincipalRef `json:"principal"`
+	Tool      gov.ToolName       `json:"tool"`
+	Session   gov.SessionID      `json:"session"`
+	Mode      gov.Mode           `json:"mode"`
+	Outcome   gov.Outcome        `json:"outcome"`
+	Would     gov.Outcome        `json:"would"`
+	Reasons   []gov.Reason       `json:"reasons"`
+	Labels    []gov.Label        `json:"labels"`
+	Approval  *struct{}          `json:"approval"`
+	Findings  []canon.Finding    `json:"findings"`
+	Taint     []canon.Taint      `json:"taint"`
+	Sends     []string           `json:"sends"`
+}
+
 // decision looks at the answer to a call.
-func (t *step) decision(d canon.Decision) {
+func (t *step) decision(d decided) {
 	principal := string(d.Principal.Type) + ":" + d.Principal.Ref
 	base := found{agent: d.Agent, tool: d.Tool, principal: principal, session: d.Session}
 	if d.Approval != nil {
@@ -42,7 +59,7 @@ func (t *step) agentOf(id gov.AgentID) *agent {
 }
 
 // remember keeps when people were asked, until they answer.
-func (t *step) remember(d canon.Decision) {
+func (t *step) remember(d decided) {
 	if len(t.Asked) >= openMax {
 		oldest := gov.EntryID("")
 		for id := range t.Asked {
@@ -63,7 +80,7 @@ func inOrder(a, b gov.EntryID) bool {
 }
 
 // rates counts calls and denials.
-func (t *step) rates(a *agent, d canon.Decision, f found) {
+func (t *step) rates(a *agent, d decided, f found) {
 	f.about, f.tool, f.principal, f.session = string(d.Agent), "", "", ""
 	const calls, blocked = gov.DetectorID("unusual_rate"), gov.DetectorID("blocked_spike")
 	usual := t.usually()
@@ -135,7 +152,7 @@ func risky(c gov.Category) bool {
 }
 
 // reasons looks at why a call was denied.
-func (t *step) reasons(d canon.Decision, f found) {
+func (t *step) reasons(d decided, f found) {
 	outcome := d.Outcome
 	if d.Would != "" && d.Mode == gov.ModeObserve {
 		outcome = d.Would
@@ -168,7 +185,7 @@ func (t *step) reasons(d canon.Decision, f found) {
 }
 
 // novel looks for what the agent never did. An agent without a history does everything for the first time.
-func (t *step) novel(a *agent, d canon.Decision, f found) {
+func (t *step) novel(a *agent, d decided, f found) {
 	if d.Outcome == gov.OutcomeDeny {
 		return
 	}
@@ -196,7 +213,7 @@ func (t *step) novel(a *agent, d canon.Decision, f found) {
 }
 
 // content looks at what the scanner found in the input, at where it came from, and at where it goes.
-func (t *step) content(d canon.Decision, f found) {
+func (t *step) content(d decided, f found) {
 	t.findings(d.Findings, f, "sends")
 	if len(d.Taint) > 0 && slices.ContainsFunc(t.categories(d.Tool), func(c gov.Category) bool { return c != gov.CategoryReadOnly }) {
 		g := f

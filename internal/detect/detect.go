@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -163,7 +165,12 @@ func (t *step) look() error {
 	t.overdue()
 	switch t.entry.Kind {
 	case canon.KindDecision:
-		return with(t, t.decision)
+		var d decided
+		err := jsonv2.Unmarshal(t.entry.Body, &d)
+		if err == nil {
+			t.decision(d)
+		}
+		return err
 	case canon.KindResult:
 		return with(t, t.result)
 	case canon.KindScanned:

@@ -30,7 +30,7 @@ type missing struct {
 }
 
 // opened remembers a call until its result is reported.
-func (t *step) opened(d canon.Decision) {
+func (t *step) opened(d decided) {
 	if len(t.Open) >= openMax {
 		t.without(t.Open[0])
 		t.Open = t.Open[1:]

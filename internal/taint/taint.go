@@ -55,11 +55,30 @@ func (i Identifier) Near(start, end, within int) bool {
 // word, so a JSON document may be given as it is.
 func Identifiers(text string) []Identifier {
 	r := reader{text: text[:min(len(text), TextBytesMax)]}
+	if !mayHave(r.text) {
+		return nil
+	}
 	for r.at < len(r.text) && len(r.out) < IdentifiersMax {
 		r.next()
 	}
 	slices.SortStableFunc(r.out, func(a, b Identifier) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End)) })
 	return r.out[:min(len(r.out), IdentifiersMax)]
+}
+
+// mayHave is false for a text without a sign that every identifier has one of: most texts are words.
+func mayHave(text string) bool {
+	digits := 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '@' || c == '/' || c == '\\' || c == '.' && i > 0 && i+1 < len(text) && text[i+1] > ' ':
+			return true
+		case c >= '0' && c <= '9':
+			if digits++; digits == 2 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // OfJSON returns the identifiers of all strings and numbers of a JSON value, each once, sorted by key; places are those within
