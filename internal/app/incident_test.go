@@ -149,7 +149,9 @@ func TestACrashInTheMiddleLosesNoSignalAndRepeatsNone(t *testing.T) {
 		if err := n.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		<-done
+		if err := <-done; err != nil {
+			t.Logf("interrupted: %v", err)
+		}
 		n = start(t, o.config(dir))
 		n.admin = admin
 	}

@@ -38,14 +38,9 @@ type Proof struct {
 
 // impact counts the calls of the incident's session, or else its agent, from when it began until it was contained.
 func (s *Service) impact(ctx context.Context, env *live.Environment, i Incident) ([]Impact, error) {
-	from, to := firstTime(i.OccurredAt, i.OpenedAt), firstTime(i.ContainedAt, i.ResolvedAt, i.EndedAt)
-	end, err := time.Parse(canon.TimeLayout, to)
-	if err != nil {
+	begin, end := firstTime(i.OccurredAt, i.OpenedAt), firstTime(i.ContainedAt, i.ResolvedAt, i.EndedAt)
+	if end.IsZero() {
 		end = s.Now().UTC()
-	}
-	begin, err := time.Parse(canon.TimeLayout, from)
-	if err != nil {
-		return nil, nil
 	}
 	values := url.Values{"environment": {string(env.Ledger.Name())}, "from": {begin.Format(time.RFC3339Nano)}, "to": {end.Format(time.RFC3339Nano)}}
 	var scope []ledger.Filter
@@ -72,13 +67,14 @@ func (s *Service) impact(ctx context.Context, env *live.Environment, i Incident)
 	return out, nil
 }
 
-func firstTime(times ...string) string {
-	for _, t := range times {
-		if t != "" {
+// firstTime is the first of the times that came, or zero.
+func firstTime(times ...string) time.Time {
+	for _, text := range times {
+		if t, err := time.Parse(canon.TimeLayout, text); err == nil {
 			return t
 		}
 	}
-	return ""
+	return time.Time{}
 }
 
 // proofs are of the switches that contained an incident.

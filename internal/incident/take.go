@@ -293,8 +293,12 @@ func occurred(ctx context.Context, l *ledger.Ledger, signal canon.Signal) (strin
 		}
 	}
 	item, err := l.At(ctx, first)
-	if gov.CodeOf(err) == gov.CodeNotFound && err != nil {
-		return "", nil
+	return item.At, ignoreNotFound(err)
+}
+
+func ignoreNotFound(err error) error {
+	if err != nil && gov.CodeOf(err) == gov.CodeNotFound {
+		return nil
 	}
-	return item.At, err
+	return err
 }
