@@ -46,8 +46,8 @@ type placed struct {
 	near bool // a finding is near it
 }
 
-// look scans every text of a value and finds its identifiers.
-func (s *Service) look(channel scan.Channel, value any) content {
+// look finds the identifiers of every text of a value, and scans it.
+func (s *Service) look(channel scan.Channel, value any, scans bool) content {
 	var c content
 	n := 0
 	walk(value, "", func(path, text string) {
@@ -55,7 +55,7 @@ func (s *Service) look(channel scan.Channel, value any) content {
 			return
 		}
 		var found []scan.Finding
-		if len(text) >= scanBytes {
+		if scans && len(text) >= scanBytes {
 			found = s.Scanner.Scan(channel, text)
 		}
 		for _, f := range found {

@@ -232,7 +232,7 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
 	q.ref, q.input = identity.PrincipalRef(q.s.Key, principal), canon.AppendValue(nil, input)
-	q.content = q.s.look(scan.ToolInput, q.req.Input) // what is secret too: of it only where it stands is recorded
+	q.content = q.s.look(scan.ToolInput, q.req.Input, q.carries()) // what is secret too: of it only where it stands is recorded
 	if q.req.CallID != "" || q.asked != "" {
 		q.digest = q.s.askedDigest(q.call, q.input)
 	}
@@ -285,6 +285,17 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		r.Supersedes = q.supersedes
 	}
 	return r, nil
+}
+
+// carries says whether the call takes text to where somebody, or another agent, reads or runs it: of others the input is not scanned.
+func (q *question) carries() bool {
+	if q.engine == nil {
+		return true
+	}
+	tool, ok := q.engine.Bundle().Tool(q.req.Tool)
+	return !ok || slices.ContainsFunc(tool.Categories, func(c gov.Category) bool {
+		return c == gov.CategoryExternalCommunication || c == gov.CategoryCodeExecution || c == gov.CategoryDataWrite
+	})
 }
 
 // reaches says whether the call takes something to somebody: a message, or money.

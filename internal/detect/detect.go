@@ -29,9 +29,9 @@ const (
 	sessionsMax  = 16384 // that were signalled once
 	peopleMax    = 4096
 	callersMax   = 4096
-	openMax      = 65536 // calls without a result
-	restsOnMax   = 20    // entries named by a signal
-	sizesKept    = 200   // of results of one agent and tool
+	openMax      = 8192 // calls without a result
+	restsOnMax   = 20   // entries named by a signal
+	sizesKept    = 200  // of results of one agent and tool
 	sizesOfMax   = 4096
 	votesKept    = 200
 	signalsAtMax = 64 // at one entry

@@ -24,8 +24,9 @@ import (
 
 const (
 	follower  = "detect"
-	stepMax   = 4096   // entries looked at in one step
-	saveAfter = 20_000 // entries; fewer are looked at again after a crash
+	stepMax   = 4096        // entries looked at in one step
+	saveAfter = 20_000      // entries; fewer are looked at again after a crash
+	saveEvery = time.Minute // at most: it is a large write, beside those of decisions
 )
 
 // Watcher follows one ledger. It belongs to one goroutine.
@@ -37,6 +38,7 @@ type Watcher struct {
 
 	state   *detect.State
 	saved   int64 // through which what is remembered was saved
+	savedAt time.Time
 	pending []incident.Emitted
 	bundle  *bundle.Bundle
 }
@@ -73,7 +75,7 @@ func (w *Watcher) Step(ctx context.Context) (lag int64, err error) {
 	if err := w.hand(ctx); err != nil {
 		return 0, err
 	}
-	if w.state.Through-w.saved >= saveAfter {
+	if w.state.Through-w.saved >= saveAfter && w.Now().Sub(w.savedAt) >= saveEvery {
 		err = w.Save(ctx)
 	}
 	return head.Size - to, err
@@ -193,7 +195,7 @@ func (w *Watcher) Save(ctx context.Context) error {
 	if err := w.Env.Ledger.SaveFollower(ctx, follower, row.Follower{Through: w.state.Through, State: data}); err != nil {
 		return err
 	}
-	w.saved = w.state.Through
+	w.saved, w.savedAt = w.state.Through, w.Now()
 	return nil
 }
 
