@@ -19,6 +19,9 @@ func (t *step) probe(canon.Probe) {
 	var noticed []gov.DetectorID
 	for _, id := range slices.Sorted(maps.Keys(t.detectors)) {
 		make, ok := synthetic(id)
+		if !ok {
+			make, ok = t.syntheticRule(id)
+		}
 		if !ok || t.detectors[id].Off {
 			continue
 		}
