@@ -16,18 +16,9 @@ import (
 // detectorOf is the detector that a rule is.
 func detectorOf(r *sigma.Rule) gov.DetectorID { return bundle.SigmaPrefix + gov.DetectorID(r.ID) }
 
-// watched are the rules that are evaluated: without those that are off, but with what feeds others.
+// watched are the rules that are evaluated: without correlations that are off. A detection that is off may feed others.
 func (s *settings) watched(rules []sigma.Rule) []sigma.Rule {
-	var out []sigma.Rule
-	for _, r := range rules {
-		off := s.detectors[detectorOf(&r)].Off
-		if off && r.Correlation != nil {
-			continue
-		}
-		r.Feeds = r.Feeds || off
-		out = append(out, r)
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(rules), func(r sigma.Rule) bool { return r.Correlation != nil && s.detectors[detectorOf(&r)].Off })
 }
 
 // keep forgets what rules had that the bundle has no more, or switched off.
