@@ -23,13 +23,14 @@ func layers() map[string]layer {
 		"internal/canon":    {1, nil},
 		"internal/merkle":   {1, []string{"internal/row"}},
 		"internal/price":    {1, nil},
-		"internal/bundle":   {1, []string{"internal/canon", "internal/price"}},
+		"internal/sigma":    {1, nil},
+		"internal/bundle":   {1, []string{"internal/canon", "internal/price", "internal/sigma"}},
 		"internal/limit":    {1, []string{"internal/bundle", "internal/canon"}},
 		"internal/policy":   {1, []string{"internal/bundle", "internal/canon", "internal/limit"}},
 		"internal/passkey":  {1, []string{"internal/canon"}},
 		"internal/state":    {1, []string{"internal/policy", "internal/canon", "internal/limit"}},
 		"internal/trace":    {1, []string{"internal/canon"}},
-		"internal/detect":   {1, []string{"internal/bundle", "internal/canon"}},
+		"internal/detect":   {1, []string{"internal/bundle", "internal/canon", "internal/sigma"}},
 		"internal/scan":     {1, nil},
 		"internal/taint":    {1, nil},
 		"internal/ledger":   {2, nil},
@@ -67,7 +68,7 @@ type layer struct {
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
 	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/incident", "internal/watch", "internal/people", "internal/replay", "internal/mirror"}
-	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect", "internal/scan", "internal/taint"}
+	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/sigma", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect", "internal/scan", "internal/taint"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},

@@ -151,7 +151,7 @@ func (r changeRow) parts() []diffPart {
 	d := r.Diff
 	return []diffPart{
 		{"environment", d.Environments}, {"setting", d.Settings}, {"agent", d.Agents}, {"tool", d.Tools}, {"policy", d.Policies},
-		{"limit", d.Limits}, {"price", d.Prices}, {"detector", d.Detectors}, {"prompt", d.Prompts}, {"test", d.Tests},
+		{"limit", d.Limits}, {"price", d.Prices}, {"detector", d.Detectors}, {"rule", d.Rules}, {"prompt", d.Prompts}, {"test", d.Tests},
 	}
 }
 

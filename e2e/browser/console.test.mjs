@@ -269,6 +269,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const incidents = await api("GET", "/v1/incidents?environment=prod&limit=1");
   const incident = "/console/incidents/" + incidents.incidents[0].id;
   const pages = {
+    detectors: "/console/detectors", signals: "/console/signals",
     incidents: "/console/incidents?state=", incident, "incident-report": incident + "/report",
     containment: "/console/containment?environment=prod&state=released", "stop-what": "/console/containment/stop", stop: "/console/containment/stop?environment=prod&category=money",
     switch: "/console/containment/" + stopped.switches[0].id,

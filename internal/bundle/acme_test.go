@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 const acmeDir = "../../examples/acme"
@@ -56,8 +58,51 @@ func TestTheGuidesChannelsAreRead(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatalf("the guide shows none: %v", err)
 	}
+	files := acmeFiles(t)
+	files["writ.yaml"] = append(settings, channels...)
+	b, problems := bundle.ReadFiles(files)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	if b == nil || len(b.Channels) != 3 {
+		t.Errorf("the channels are %+v", b)
+	}
+}
+
+// TestTheGuidesRulesAreRead with the example around them, do what their cases want, and the guide names every field.
+func TestTheGuidesRulesAreRead(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/guide/detectors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, n := acmeFiles(t), 0
+	for i, part := range strings.Split(string(guide), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(part, "```")
+		if i > 0 { // the first is of detectors.yaml
+			files[fmt.Sprintf("sigma/guide-%d.yml", i)], n = []byte(text), n+1
+		}
+	}
+	b, problems := bundle.ReadFiles(files)
+	for _, p := range problems {
+		t.Error(p)
+	}
+	if n != 2 || b == nil || len(b.Rules) != 7 {
+		t.Errorf("%d rules of the guide are read", n)
+	}
+	for _, c := range sigma.Categories() {
+		for _, f := range sigma.Fields(c) {
+			if !strings.Contains(string(guide), "`"+f.Name+"`") {
+				t.Errorf("the guide does not name the field %s of %s", f.Name, c)
+			}
+		}
+	}
+}
+
+func acmeFiles(t *testing.T) map[string][]byte {
+	t.Helper()
 	files := map[string][]byte{}
-	err = fs.WalkDir(os.DirFS(acmeDir), ".", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(acmeDir), ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -67,12 +112,5 @@ func TestTheGuidesChannelsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files["writ.yaml"] = append(settings, channels...)
-	b, problems := bundle.ReadFiles(files)
-	for _, p := range problems {
-		t.Error(p)
-	}
-	if b == nil || len(b.Channels) != 3 {
-		t.Errorf("the channels are %+v", b)
-	}
+	return files
 }

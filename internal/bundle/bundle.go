@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 // Bundle is a bundle that was read. Slices keep the order of the files; lookups by name go through the methods.
@@ -27,6 +28,7 @@ type Bundle struct {
 	Policies     []PolicyFile
 	Limits       []Limit
 	Detectors    []Detector   // those that the bundle says something of
+	Rules        []sigma.Rule // of sigma/, in the order of the files
 	Prices       []ModelPrice // that hold instead of the list prices
 	Prompts      []Prompt
 	Tests        []Test

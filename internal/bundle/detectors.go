@@ -111,6 +111,20 @@ func DetectorSpecs() []DetectorSpec {
 	}
 }
 
+// SigmaPrefix begins the id of a detector that is a rule of sigma/.
+const SigmaPrefix = "sigma:"
+
+// Specs lists the detectors of the bundle: those that there always are, and the rules of sigma/ that do not only feed others.
+func (b *Bundle) Specs() []DetectorSpec {
+	out := DetectorSpecs()
+	for _, r := range b.Rules {
+		if !r.Feeds {
+			out = append(out, DetectorSpec{ID: SigmaPrefix + gov.DetectorID(r.ID), Title: r.Title, Severity: r.Severity, Tags: r.Tags})
+		}
+	}
+	return out
+}
+
 // Detector gives a detector as the bundle wants it: with its own settings, or as its spec says.
 func (b *Bundle) Detector(spec DetectorSpec) Detector {
 	if i := slices.IndexFunc(b.Detectors, func(d Detector) bool { return d.ID == spec.ID }); i >= 0 {
@@ -134,7 +148,7 @@ func (r *reader) detectors() {
 	if !ok {
 		return
 	}
-	specs := DetectorSpecs()
+	specs := r.b.Specs()
 	for _, m := range v.fields(fileDetectors, 1, "detectors!")("detectors").members("detectors") {
 		i := slices.IndexFunc(specs, func(s DetectorSpec) bool { return string(s.ID) == m.key })
 		if i < 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 // Diff is what differs between two bundles, in terms of what they govern. Each list is sorted by name.
@@ -20,6 +21,7 @@ type Diff struct {
 	Policies     []Change `json:"policies,omitempty"` // by file
 	Limits       []Change `json:"limits,omitempty"`
 	Detectors    []Change `json:"detectors,omitempty"`
+	Rules        []Change `json:"rules,omitempty"` // of sigma/, by id
 	Prices       []Change `json:"prices,omitempty"`
 	Prompts      []Change `json:"prompts,omitempty"`
 	Tests        []Change `json:"tests,omitempty"`
@@ -62,6 +64,7 @@ func Compare(before, after *Bundle) Diff {
 		Policies:     changes(before.Policies, after.Policies, func(p PolicyFile) string { return p.Name }),
 		Limits:       changes(before.Limits, after.Limits, func(l Limit) string { return l.ID }),
 		Detectors:    changes(before.Detectors, after.Detectors, func(d Detector) string { return string(d.ID) }),
+		Rules:        changes(before.Rules, after.Rules, func(r sigma.Rule) string { return r.ID }),
 		Prices:       changes(before.Prices, after.Prices, func(p ModelPrice) string { return p.Model }),
 		Prompts:      changes(before.Prompts, after.Prompts, func(p Prompt) string { return p.Name }),
 		Tests:        changes(before.Tests, after.Tests, func(t Test) string { return t.Name }),

@@ -160,9 +160,11 @@ func (v value) usdFrom(least int64, what string) int64 {
 	return n
 }
 
-// window gives whole seconds. Beside Go's units it reads days, for budgets.
-func (v value) window() int64 {
-	text := v.text("window")
+func (v value) window() int64 { return v.duration("window") }
+
+// duration gives whole seconds. Beside Go's units it reads days, for budgets.
+func (v value) duration(what string) int64 {
+	text := v.text(what)
 	if text == "" {
 		return 0
 	}
@@ -173,7 +175,7 @@ func (v value) window() int64 {
 		d = time.Duration(min(n, 1000)) * 24 * time.Hour
 	}
 	if err != nil || d < time.Second || d > windowMax || d%time.Second != 0 {
-		v.wrong("write a duration from 1s to 366d: 10m, 1h, 30d", "window is %q", text)
+		v.wrong("write a duration from 1s to 366d: 10m, 1h, 30d", "%s is %q", what, text)
 		return 0
 	}
 	return int64(d / time.Second)

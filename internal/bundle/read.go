@@ -50,7 +50,7 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.b.Files)) {
 		r.plain(name)
-		if path.Ext(name) == ".yaml" {
+		if path.Ext(name) == ".yaml" || strings.HasPrefix(name, sigmaDir) && path.Ext(name) == ".yml" {
 			r.parse(name)
 		}
 	}
@@ -61,9 +61,11 @@ func Read(fsys fs.FS) (*Bundle, Problems) {
 	r.tools()
 	r.agents()
 	r.limits()
+	r.rules()
 	r.detectors()
 	r.prices()
 	r.b.buildIndex()
+	r.ruleCases()
 	r.tests()
 	if len(r.problems) > 0 {
 		return nil, r.told()
@@ -159,7 +161,7 @@ func (r *reader) plain(name string) {
 		r.b.Policies = append(r.b.Policies, PolicyFile{Name: name, Text: r.b.Files[name]})
 	case dir == "prompts/" && ext == ".md":
 		r.b.Prompts = append(r.b.Prompts, Prompt{Name: name, Text: r.b.Files[name]})
-	case dir == runbooks && ext == ".md", dir == "tests/" && ext == ".yaml", dir == "sigma/" && ext == ".yml", base == "README.md":
+	case dir == runbooks && ext == ".md", dir == "tests/" && ext == ".yaml", dir == sigmaDir && ext == ".yml", base == "README.md":
 	case dir != "":
 		r.wrong(name, 0, "policies/*.cedar, prompts/*.md, tests/*.yaml, runbooks/*.md and sigma/*.yml are read", "the file %s is not part of a bundle", name)
 	default:

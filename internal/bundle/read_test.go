@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 // base gives the files of the base bundle.
@@ -137,6 +138,28 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 			{ID: "blocked_spike", Owner: "group:leads", Severity: 1, Contain: "agent", Runbook: "runbooks/spike.md", Params: map[string]int64{"window": 3600, "one_in": 1_000_000, "min": 5}},
 			{ID: "new_tool", Off: true, Owner: "user:ana", Severity: 4, Params: map[string]int64{"learn": 100}},
 		},
+		Rules: []sigma.Rule{{
+			ID: "night-refunds", Title: "Refunds by night", Severity: gov.SeverityHigh, Tags: []string{"AML.T0053", "ASI02", "T1657", "attack.impact"}, Category: sigma.ToolCall,
+			Selections: []sigma.Selection{
+				{Name: "refund", Any: []sigma.Match{{
+					{Field: "tool", Op: sigma.Equals, Values: []string{"stripe/refund"}}, {Field: "labels", Op: sigma.Contains, All: true, Values: []string{"pri", "vate"}},
+				}}},
+				{Name: "other", Any: []sigma.Match{{{Field: "agent", Op: sigma.StartsWith, Values: []string{"night"}}}, {{Field: "session", Op: sigma.Equals}}}},
+			},
+			Condition: sigma.Node{Kind: sigma.And, Args: []sigma.Node{
+				{Kind: sigma.Leaf, Selection: "refund"},
+				{Kind: sigma.Not, Args: []sigma.Node{{Kind: sigma.Or, Args: []sigma.Node{{Kind: sigma.Leaf, Selection: "other"}, {Kind: sigma.Leaf, Selection: "other"}}}}},
+			}},
+			Cases: []sigma.Case{
+				{Name: "a refund", Fires: true, Line: 12, Events: []sigma.Event{{Category: sigma.ToolCall, Fields: map[string][]string{
+					"tool": {"stripe/refund"}, "labels": {"private"}, "session": {"s"}, "categories": {"data_write", "money"},
+				}}}},
+				{Name: "no session", Line: 14, Events: []sigma.Event{{Category: sigma.ToolCall, Fields: map[string][]string{
+					"tool": {"stripe/refund"}, "labels": {"private"}, "categories": {"data_write", "money"},
+				}}}},
+			},
+			File: "sigma/rule.yml", Line: 1,
+		}},
 		Prices:  []ModelPrice{{"anthropic/claude", 2_500_000, 10_000_000}, {"our-own", 0, 0}},
 		Prompts: []Prompt{{"prompts/support.md", []byte("Be kind.\n")}},
 		Tests: []Test{{

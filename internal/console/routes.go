@@ -44,6 +44,8 @@ func (s *Server) routes() []route {
 		{"GET " + Root + "/incidents/{id}", person, s.incident},
 		{"POST " + Root + "/incidents/{id}/step", person, s.stepIncident},
 		{"GET " + Root + "/incidents/{id}/report", person, s.incidentReport},
+		{"GET " + Root + "/detectors", person, s.detectors},
+		{"GET " + Root + "/signals", person, s.signals},
 		{"GET " + Root + "/changes", person, s.changes},
 		{"GET " + Root + "/changes/new", person, s.newChange},
 		{"POST " + Root + "/changes/new", person, s.propose},

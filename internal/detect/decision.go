@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 )
@@ -20,10 +22,34 @@ type decided struct {
 	Would     gov.Outcome        `json:"would"`
 	Reasons   []gov.Reason       `json:"reasons"`
 	Labels    []gov.Label        `json:"labels"`
-	Approval  *struct{}          `json:"approval"`
+	Approval  *asked             `json:"approval"`
 	Findings  []canon.Finding    `json:"findings"`
 	Taint     []canon.Taint      `json:"taint"`
 	Sends     []string           `json:"sends"`
+}
+
+// asked is the part of a canon.ApprovalAsked that detectors look at.
+type asked struct {
+	Groups []gov.GroupID `json:"groups"`
+}
+
+// read reads a decision, and what only rules look at when there are any.
+func (t *step) read() error {
+	if t.rules == nil || t.rules.Empty() {
+		var d decided
+		err := jsonv2.Unmarshal(t.entry.Body, &d)
+		if err == nil {
+			t.decision(d)
+		}
+		return err
+	}
+	var d ruled
+	err := jsonv2.Unmarshal(t.entry.Body, &d)
+	if err == nil {
+		t.decision(d.decided)
+		t.ruleDecision(&d)
+	}
+	return err
 }
 
 // decision looks at the answer to a call.

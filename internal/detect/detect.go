@@ -8,15 +8,15 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-
 	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 // Version is that of the detectors: another one may see other things in the same entries.
@@ -53,6 +53,7 @@ type State struct {
 	Probes   map[gov.DetectorID]string `json:"probes"`   // when each last noticed a synthetic event: TimeLayout
 	Exercise map[gov.AgentID]string    `json:"exercise"` // until when agents are exercised: TimeLayout
 	Usual    usual                     `json:"usual"`
+	Sigma    sigma.Memory              `json:"sigma"` // of the rules of the bundle
 
 	settings *settings
 }
@@ -117,6 +118,7 @@ type settings struct {
 	specs      map[gov.DetectorID]bundle.DetectorSpec
 	detectors  map[gov.DetectorID]bundle.Detector
 	categories func(gov.ToolName) []gov.Category
+	rules      *sigma.Set // those that are not off, and those that feed others
 }
 
 func settingsOf(b *bundle.Bundle) *settings {
@@ -125,9 +127,10 @@ func settingsOf(b *bundle.Bundle) *settings {
 	if says == nil {
 		says = &bundle.Bundle{}
 	}
-	for _, spec := range bundle.DetectorSpecs() {
+	for _, spec := range says.Specs() {
 		s.specs[spec.ID], s.detectors[spec.ID] = spec, says.Detector(spec)
 	}
+	s.rules = sigma.NewSet(s.watched(says.Rules))
 	s.categories = func(name gov.ToolName) []gov.Category {
 		if tool, ok := says.Tool(name); ok {
 			return tool.Categories
@@ -148,6 +151,7 @@ func (s *State) Step(index int64, e canon.Entry, b *bundle.Bundle) ([]canon.Sign
 	}
 	if s.settings == nil || s.settings.of != b {
 		s.settings = settingsOf(b)
+		s.keep()
 	}
 	t := &step{State: s, entry: e, index: index, at: at, settings: s.settings}
 	if err := t.look(); err != nil {
@@ -165,12 +169,7 @@ func (t *step) look() error {
 	t.overdue()
 	switch t.entry.Kind {
 	case canon.KindDecision:
-		var d decided
-		err := jsonv2.Unmarshal(t.entry.Body, &d)
-		if err == nil {
-			t.decision(d)
-		}
-		return err
+		return t.read()
 	case canon.KindResult:
 		return with(t, t.result)
 	case canon.KindScanned:
@@ -178,7 +177,7 @@ func (t *step) look() error {
 	case canon.KindRefusals:
 		return with(t, t.refusals)
 	case canon.KindApprovalVote:
-		return with(t, t.vote)
+		return errors.Join(with(t, t.vote), with(t, t.ruleVote))
 	case canon.KindBundleActivated:
 		return with(t, t.activated)
 	case canon.KindRecorderGap:
@@ -186,7 +185,7 @@ func (t *step) look() error {
 	case canon.KindScrub:
 		return with(t, t.scrub)
 	case canon.KindLimitWarning:
-		return with(t, t.warned)
+		return errors.Join(with(t, t.warned), with(t, t.ruleWarning))
 	case canon.KindProbe:
 		return with(t, t.probe)
 	case canon.KindExercise:

@@ -16,6 +16,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/detect"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/sigma"
 )
 
 // stream is entries of a ledger that nobody keeps.
@@ -65,6 +66,12 @@ func session(id gov.SessionID) func(*canon.Decision) {
 // acme is a bundle with the tools of these tests.
 func acme(t *testing.T, detectors string) *bundle.Bundle {
 	t.Helper()
+	return ruled(t, detectors, nil)
+}
+
+// ruled is the same with rules, by file.
+func ruled(t *testing.T, detectors string, rules map[string]string) *bundle.Bundle {
+	t.Helper()
 	files := map[string][]byte{
 		"writ.yaml": []byte("environments: {prod: {mode: enforce}}\nchange_approvers: [leads]\ngroups: {leads: {description: x, members: [user:a, user:b]}}\n"),
 		"tools.yaml": []byte(`tools:
@@ -74,6 +81,9 @@ func acme(t *testing.T, detectors string) *bundle.Bundle {
   notes/write: {description: x, categories: [data_write], input_schema: {type: object}}
 `),
 		"agents.yaml": []byte("agents:\n  support-bot: {owner: a, purpose: x, environments: [prod], runs_as: 'service:desk', model: m/m, risk_tier: low, reads: [x], logs: x, tools: [zendesk/read_ticket]}\n"),
+	}
+	for name, text := range rules {
+		files["sigma/"+name+".yml"] = []byte(text)
 	}
 	if detectors != "" {
 		files["detectors.yaml"] = []byte(detectors)
@@ -351,7 +361,8 @@ func TestASpikeIsNoticedAndABusyDayIsNot(t *testing.T) {
 // TestTheSameEntriesGiveTheSameSignals: from the beginning, and from a state that was saved and read again anywhere.
 func TestTheSameEntriesGiveTheSameSignals(t *testing.T) {
 	t.Parallel()
-	r, b, s := rand.New(rand.NewPCG(7, 7)), acme(t, "detectors: {blocked_spike: {min: 3, one_in: 100}, unusual_rate: {min: 5, one_in: 50, learn: 10}, new_tool: {learn: 5}, unusual_size: {learn: 5, deviations: 2}}"), newStream(t)
+	settings := "detectors: {blocked_spike: {min: 3, one_in: 100}, unusual_rate: {min: 5, one_in: 50, learn: 10}, new_tool: {learn: 5}, unusual_size: {learn: 5, deviations: 2}}"
+	r, b, s := rand.New(rand.NewPCG(7, 7)), ruled(t, settings, everyCorrelation()), newStream(t)
 	for i := range 3000 {
 		s.at = s.at.Add(time.Duration(r.IntN(400)) * time.Second)
 		agent := gov.AgentID(fmt.Sprintf("a%d", r.IntN(5)))
@@ -379,6 +390,11 @@ func TestTheSameEntriesGiveTheSameSignals(t *testing.T) {
 	want := s.play(b)
 	if len(want) < 100 {
 		t.Fatalf("only %d signals", len(want))
+	}
+	for _, kind := range sigma.CorrelationTypes() {
+		if !strings.Contains(names(want), "sigma:"+string(kind)) {
+			t.Errorf("no signal of a rule of type %s", kind)
+		}
 	}
 	state, got := detect.New(), []canon.Signal{}
 	for i, e := range s.entries {

@@ -5,20 +5,31 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 )
 
-// heartbeat is the detector of the answer to a probe.
-const heartbeat gov.DetectorID = "heartbeat"
+// Heartbeat is the detector of the answer to a probe.
+const Heartbeat gov.DetectorID = "heartbeat"
+
+// Probed says whether synthetic events are made for a detector. detector_silent has none: it speaks when others do not.
+func Probed(id gov.DetectorID) bool {
+	_, ok := synthetic(id)
+	return ok || strings.HasPrefix(string(id), bundle.SigmaPrefix)
+}
 
 // probe lets every detector look at the synthetic events made for it, under the thresholds in force, and says which noticed.
 func (t *step) probe(canon.Probe) {
 	var noticed []gov.DetectorID
 	for _, id := range slices.Sorted(maps.Keys(t.detectors)) {
 		make, ok := synthetic(id)
+		if !ok {
+			make, ok = t.syntheticRule(id)
+		}
 		if !ok || t.detectors[id].Off {
 			continue
 		}
@@ -32,7 +43,7 @@ func (t *step) probe(canon.Probe) {
 		})
 	}
 	t.signals = append(t.signals, canon.Signal{
-		Detector: heartbeat, Version: Version, Severity: gov.SeverityLow, Key: string(heartbeat), Heartbeat: true, Noticed: noticed,
+		Detector: Heartbeat, Version: Version, Severity: gov.SeverityLow, Key: string(Heartbeat), Heartbeat: true, Noticed: noticed,
 		Summary: fmt.Sprintf("%d detectors noticed the synthetic events that they have to.", len(noticed)), Through: t.index,
 		Entries: []gov.EntryID{t.entry.ID}, Count: 1,
 	})
