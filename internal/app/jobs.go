@@ -122,7 +122,7 @@ func (a *App) closeSwitches(ctx context.Context, name gov.Environment) error {
 	return err
 }
 
-// deliver tells people of what waits for them. It begins once it is known under which address people reach the server.
+// deliver tells people of what waits for them, and those on call of what nobody acknowledged, which it finds first. It begins once it is known under which address people reach the server.
 func (a *App) deliver(ctx context.Context, name gov.Environment) error {
 	select {
 	case <-ctx.Done():
@@ -133,6 +133,9 @@ func (a *App) deliver(ctx context.Context, name gov.Environment) error {
 		env, ok := a.environments.Environment(name)
 		if !ok {
 			return nil // it is being opened
+		}
+		if err := a.logged("page", string(name), a.incident.Page(ctx, env)); err != nil {
+			return err
 		}
 		return a.logged("deliver notifications", string(name), a.outbox.Deliver(ctx, env))
 	})
