@@ -109,6 +109,8 @@ func bodies() map[canon.Kind]any {
 			Owner: "p_y", Reason: gov.DismissedBenign, Into: "inc_y", Refs: []string{"dec_x"}, Due: "2026-12-23T14:00:00.000000Z",
 			SignIn:     &canon.SignIn{Groups: []gov.GroupID{}, Issuer: "https://idp.example.com", AuthTime: "2026-11-23T14:00:00.000000Z", Methods: []string{"pwd"}, Level: "2"},
 			Assessment: &canon.Assessment{PersonalData: true}, Person: "p_x", Commitments: commitments,
+			Alert: &canon.Alert{Bundle: "sha256:aa", AfterSeconds: 900, Channels: []gov.ChannelID{"pager"}},
+			Via:   &canon.Via{Channel: "pager", Event: "01BZ", Kind: "incident.acknowledged", User: "PXPGF42"},
 		},
 		canon.KindDelegationEnded:   canon.DelegationEnded{Delegation: "del_x", Person: "p_x", Groups: []gov.GroupID{"finance"}, Commitments: commitments},
 		canon.KindApprovalExpired:   canon.ApprovalExpired{Decision: "dec_x", State: gov.ApprovalUnused},

@@ -549,8 +549,28 @@ type IncidentEvent struct {
 	Assessment  *Assessment       `json:"assessment,omitempty"`   // with disclosure.assessed
 	SignIn      *SignIn           `json:"sign_in,omitempty"`      // with report.approved: of the person who did it
 	Person      string            `json:"person,omitempty"`       // opaque reference; the name is in the payload
+	Alert       *Alert            `json:"alert,omitempty"`        // with alert.notified
+	Via         *Via              `json:"via,omitempty"`          // of an ack that came back through a channel; nobody is in person then
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"` // to the person's name, and to the text
+}
+
+// System says whether the step is one that Writ records itself: nobody signed in for it.
+func (e IncidentEvent) System() bool { return e.Alert != nil || e.Via != nil }
+
+// Alert is a step of on_call that was due. Its notices are owed from the commit of the entry on.
+type Alert struct {
+	Bundle       gov.BundleDigest `json:"bundle"`        // whose on_call it is
+	AfterSeconds int64            `json:"after_seconds"` // since the incident was opened, as on_call says
+	Channels     []gov.ChannelID  `json:"channels"`
+}
+
+// Via is how an acknowledgement came back from outside of Writ.
+type Via struct {
+	Channel gov.ChannelID `json:"channel"`
+	Event   string        `json:"event"` // id of the other side's event
+	Kind    string        `json:"kind"`  // of that event: incident.acknowledged or incident.resolved
+	User    string        `json:"user"`  // the other side's reference of the person, never a name
 }
 
 // Assessment is what people answered about an incident: what auditors ask of it (the SOC 2 description criterion DC 4), whose data

@@ -110,6 +110,7 @@ const (
 	StepApproved    IncidentStep = "report.approved"
 	StepAction      IncidentStep = "action.created"
 	StepActionDone  IncidentStep = "action.closed"
+	StepNotified    IncidentStep = "alert.notified" // nobody acknowledged it so far: a step of on_call, by Writ itself
 )
 
 // IncidentSteps lists every step.
@@ -117,7 +118,7 @@ func IncidentSteps() []IncidentStep {
 	return []IncidentStep{
 		StepAck, StepNote, StepSeverity, StepOwner, StepDeclared, StepContaining, StepKillSwitch, StepRollback, StepRevoked, StepLimited,
 		StepContained, StepEradicated, StepResolved, StepDismissed, StepMerged, StepReopened, StepClosed, StepDecision, StepEvidence,
-		StepToldInside, StepToldOutside, StepAssessed, StepDrafted, StepApproved, StepAction, StepActionDone,
+		StepToldInside, StepToldOutside, StepAssessed, StepDrafted, StepApproved, StepAction, StepActionDone, StepNotified,
 	}
 }
 

@@ -13,10 +13,18 @@ const (
 	ChannelSlack   ChannelType = "slack"   // an incoming webhook of Slack
 	ChannelEmail   ChannelType = "email"   // SMTP
 	ChannelWebhook ChannelType = "webhook" // a CloudEvent, signed
+
+	ChannelPagerDuty    ChannelType = "pagerduty"    // Events API v2: incidents only
+	ChannelAlertmanager ChannelType = "alertmanager" // its API v2, which others speak too: incidents only
 )
 
 // ChannelTypes lists every type of channel.
-func ChannelTypes() []ChannelType { return []ChannelType{ChannelSlack, ChannelEmail, ChannelWebhook} }
+func ChannelTypes() []ChannelType {
+	return []ChannelType{ChannelSlack, ChannelEmail, ChannelWebhook, ChannelPagerDuty, ChannelAlertmanager}
+}
+
+// Pages says whether channels of the type follow one incident to its end, rather than tell of events.
+func (t ChannelType) Pages() bool { return t == ChannelPagerDuty || t == ChannelAlertmanager }
 
 // Event is something that people are told of.
 type Event string
@@ -34,9 +42,22 @@ const (
 	EventIncidentOpened     Event = "incident_opened"
 	EventIncidentEscalated  Event = "incident_escalated" // it is worse than it was
 	EventIncidentChanged    Event = "incident_changed"   // people took it a step further
+
+	// EventIncidentPaged is a step of on_call: nobody has acknowledged the incident so far. The step says which channels are told.
+	EventIncidentPaged Event = "incident_paged"
 )
 
-// Events lists every event.
+// OfIncident says whether the event is about an incident.
+func (e Event) OfIncident() bool {
+	switch e {
+	case EventIncidentOpened, EventIncidentEscalated, EventIncidentChanged, EventIncidentPaged:
+		return true
+	default:
+		return false
+	}
+}
+
+// Events lists every event that a channel may want.
 func Events() []Event {
 	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning, EventIncidentOpened, EventIncidentEscalated, EventIncidentChanged}
 }
@@ -61,6 +82,18 @@ type Notice struct {
 	URL         string    // where to read on and answer
 	Severity    Severity  // of an incident
 	Exercise    bool      // of an incident: it is one of a game day
+	Standing    *Standing // of an incident
+}
+
+// Standing is an incident as it is when people are told of an entry about it. That may be later than the entry: a pager that was
+// down must not ring for what is over.
+type Standing struct {
+	Step     IncidentStep // that the entry is; empty: a signal, or a person's report
+	State    IncidentState
+	Severity Severity
+	Detector DetectorID // empty: a person reported it
+	Opened   time.Time
+	Ended    time.Time // zero while it is open
 }
 
 // Sent is what became of one attempt to tell.

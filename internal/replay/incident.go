@@ -98,7 +98,11 @@ func (s *incidents) step(e canon.Entry, at gov.Place, body canon.IncidentEvent) 
 	if !known {
 		return fmt.Sprintf("%s of %s, which nothing had opened", body.Event, body.Incident)
 	}
-	if what := by(e, body.Person); what != "" {
+	if body.System() {
+		if e.Actor.Type != canon.ActorSystem {
+			return fmt.Sprintf("%s of %s, which Writ itself does, recorded by %s %s", body.Event, i.ID, e.Actor.Type, e.Actor.ID)
+		}
+	} else if what := by(e, body.Person); what != "" {
 		return what
 	}
 	after, err := i.Take(at, body)

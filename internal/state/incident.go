@@ -67,6 +67,13 @@ type Incident struct {
 	Merged    []gov.IncidentID  `json:"merged,omitempty"`  // into it
 	Earlier   gov.IncidentID    `json:"earlier,omitempty"` // the one of the same key before it
 	Reopened  int               `json:"reopened,omitzero"`
+	Alerts    []IncidentAlert   `json:"alerts,omitempty"` // steps of on_call that were taken, in their order
+}
+
+// IncidentAlert is a step of on_call that was taken: each once.
+type IncidentAlert struct {
+	Severity     gov.Severity `json:"severity"` // whose on_call it is
+	AfterSeconds int64        `json:"after_seconds"`
 }
 
 // IncidentReport is the newest draft of the report of an incident.
@@ -156,6 +163,8 @@ func moveOf(step gov.IncidentStep) (move, bool) {
 	switch step {
 	case gov.StepAck:
 		return move{incidentOpen[:1], gov.IncidentTriage}, true
+	case gov.StepNotified:
+		return move{incidentOpen[:1], ""}, true
 	case gov.StepDeclared:
 		return move{[]gov.IncidentState{gov.IncidentNew, gov.IncidentTriage, gov.IncidentContained}, gov.IncidentActive}, true
 	case gov.StepResolved:
@@ -208,6 +217,9 @@ func (i Incident) Check(at time.Time, ev canon.IncidentEvent) error {
 	if _, said := ev.Commitments[canon.GroupText]; !said && needsText(ev.Event) {
 		return invalid("/text", "say why: %s takes a text", ev.Event)
 	}
+	if err := i.checkSystem(ev); err != nil {
+		return err
+	}
 	switch ev.Event {
 	case gov.StepSeverity:
 		if !ev.Severity.Valid() || ev.Severity == i.Severity {
@@ -240,6 +252,26 @@ func (i Incident) Check(at time.Time, ev canon.IncidentEvent) error {
 	default:
 	}
 	return nil
+}
+
+// checkSystem keeps what Writ records itself apart from what people do.
+func (i Incident) checkSystem(ev canon.IncidentEvent) error {
+	switch {
+	case ev.System() && ev.Person != "":
+		return conflict("%s is by nobody who signed in, and names %s", ev.Event, ev.Person)
+	case (ev.Alert != nil) != (ev.Event == gov.StepNotified):
+		return invalid("/event", "%s is a step of on_call, which Writ takes itself", gov.StepNotified)
+	case ev.Via != nil && ev.Event != gov.StepAck:
+		return conflict("only an acknowledgement comes back through a channel, and this is %s", ev.Event)
+	case ev.Alert != nil && i.Alerted(ev.Severity, ev.Alert.AfterSeconds):
+		return conflict("%s was told after %d seconds of severity %d before", i.ID, ev.Alert.AfterSeconds, ev.Severity)
+	}
+	return nil
+}
+
+// Alerted says whether a step of on_call was taken.
+func (i Incident) Alerted(severity gov.Severity, afterSeconds int64) bool {
+	return slices.Contains(i.Alerts, IncidentAlert{severity, afterSeconds})
 }
 
 // needsText says whether a step takes a reason or a content.
@@ -391,7 +423,11 @@ func (i *Incident) stamp(recorded string, to gov.IncidentState, ev canon.Inciden
 func (i *Incident) note(id gov.EntryID, recorded string, ev canon.IncidentEvent) {
 	switch ev.Event {
 	case gov.StepAck:
-		i.Owner = ev.Person
+		if ev.Via == nil { // whoever answered a pager is not known here: the incident is nobody's, or whose it was
+			i.Owner = ev.Person
+		}
+	case gov.StepNotified:
+		i.Alerts = append(slices.Clone(i.Alerts), IncidentAlert{ev.Severity, ev.Alert.AfterSeconds})
 	case gov.StepOwner:
 		i.Owner = ev.Owner
 	case gov.StepSeverity:
