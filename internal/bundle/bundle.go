@@ -23,6 +23,7 @@ type Bundle struct {
 	Groups       []Group
 	Roles        map[gov.GroupID][]gov.Role // that the members of a group have in the bundle's environments
 	Channels     []Channel                  // through which people are told (notify)
+	OnCall       []OnCall                   // who is told of an incident that nobody acknowledges (on_call)
 	Agents       []Agent
 	Tools        []Tool
 	Policies     []PolicyFile

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -108,6 +109,7 @@ func without(list, other []gov.ToolName) []gov.ToolName {
 func settingsChanges(before, after *Bundle) []Change {
 	out := changes(before.Groups, after.Groups, func(g Group) string { return "groups." + string(g.ID) })
 	out = append(out, changes(before.Channels, after.Channels, func(c Channel) string { return "notify." + string(c.ID) })...)
+	out = append(out, changes(before.OnCall, after.OnCall, func(o OnCall) string { return fmt.Sprintf("on_call.%d", o.Severity) })...)
 	if !slices.Equal(before.Approvers, after.Approvers) {
 		out = append(out, Change{Name: "change_approvers", Kind: ChangeChanged, Moves: moves(approvers{before.Approvers}, approvers{after.Approvers})})
 	}

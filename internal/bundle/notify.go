@@ -1,10 +1,10 @@
 package bundle
 
 import (
+	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/writ-dev/writ/internal/gov"
 )
@@ -14,6 +14,7 @@ const (
 	channelsMax     = 32
 	addressesMax    = 50 // of one channel
 	addressBytesMax = 254
+	urlBytesMax     = 500
 )
 
 var (
@@ -27,7 +28,8 @@ var (
 type Channel struct {
 	ID           gov.ChannelID
 	Type         gov.ChannelType
-	Secret       string            // its name
+	Secret       string            // its name; empty: an alertmanager channel that has a URL and asks for no password
+	URL          string            // of a pagerduty or alertmanager channel; empty: PagerDuty's, or the one that the secret is
 	From         string            // address, of an email channel
 	To           []string          // addresses, of an email channel
 	Events       []gov.Event       // at least one
@@ -37,8 +39,13 @@ type Channel struct {
 
 // Wants says whether the channel tells of an event that is asked of groups in an environment.
 func (c Channel) Wants(e gov.Event, env gov.Environment, asked []gov.GroupID) bool {
-	return slices.Contains(c.Events, e) && (len(c.Environments) == 0 || slices.Contains(c.Environments, env)) &&
+	return slices.Contains(c.Events, e) && c.In(env) &&
 		(len(c.Groups) == 0 || slices.ContainsFunc(c.Groups, func(g gov.GroupID) bool { return slices.Contains(asked, g) }))
+}
+
+// In says whether the channel tells of what happens in an environment.
+func (c Channel) In(env gov.Environment) bool {
+	return len(c.Environments) == 0 || slices.Contains(c.Environments, env)
 }
 
 // Channel looks up a channel.
@@ -67,7 +74,7 @@ func (r *reader) channels(v value) {
 }
 
 func (r *reader) channel(m member) Channel {
-	get := m.fields("channel "+m.key, m.line, "type!", "secret!", "from", "to", "events!", "groups", "environments")
+	get := m.fields("channel "+m.key, m.line, "type!", "secret", "url", "from", "to", "events!", "groups", "environments")
 	c := Channel{
 		ID: gov.ChannelID(m.key), Type: oneOf(get("type"), "type", gov.ChannelTypes()), Events: listOf(get("events"), "events", gov.Events()),
 		Groups: listOf(get("groups"), "groups", groupIDs(r.b)), Environments: listOf(get("environments"), "environments", environmentNames(r.b)),
@@ -77,12 +84,65 @@ func (r *reader) channel(m member) Channel {
 		get("secret").wrong("name it like FINANCE_SLACK, and give its value to the server: WRIT_SECRET_FINANCE_SLACK, or a file in --secrets", "the secret is no name of a secret")
 	}
 	for _, what := range []string{"events", "groups", "environments"} {
-		if list := get(what); list.given() && list.node.Kind == yaml.SequenceNode && len(list.node.Content) == 0 {
+		if list := get(what); list.isList() && len(list.node.Content) == 0 {
 			list.wrong("name at least one, or remove the key", "%s of the channel %s is an empty list", what, m.key)
 		}
 	}
+	r.receiver(&c, m, get)
 	r.addresses(&c, m, get)
+	if c.Type.Pages() {
+		pages(c, get("events"))
+	}
 	return c
+}
+
+// pages checks what a channel that follows incidents wants: all of it, and nothing else.
+func pages(c Channel, events value) {
+	for _, e := range c.Events {
+		if !e.OfIncident() {
+			events.wrong("name incident_opened, incident_escalated and incident_changed only", "a channel of type %s tells of incidents, not of %s", c.Type, e)
+		}
+	}
+	if len(c.Events) > 0 && !slices.Contains(c.Events, gov.EventIncidentChanged) {
+		events.wrong("add incident_changed: what it rings for would never be acknowledged or resolved there", "the channel %s does not want incident_changed", c.ID)
+	}
+}
+
+// receiver reads where a channel sends to, as far as that is no secret.
+func (r *reader) receiver(c *Channel, m member, get func(string) value) {
+	to := get("url")
+	switch {
+	case !get("secret").given() && (c.Type != gov.ChannelAlertmanager || !to.given()):
+		r.wrong(m.file, m.line, "add secret: …", "channel %s has no secret", m.key)
+	case !to.given() || c.Type == "":
+	case !c.Type.Pages():
+		to.wrong("remove it: the secret says where", "a channel of type %s has no url", c.Type)
+	case c.Type == gov.ChannelAlertmanager && get("secret").given():
+		to.wrong("remove one of them: a secret is the whole URL, with a password in it if there is one", "the channel %s has a url and a secret", m.key)
+	default:
+		c.URL = to.receiverURL()
+	}
+}
+
+// receiverURL is https, or plain to this machine, and holds no secret.
+func (v value) receiverURL() string {
+	text := v.text("url")
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+	case err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) || len(text) > urlBytesMax:
+		v.wrong("write https://…; http:// only to the machine itself", "url is no address that a notice is sent to")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		v.wrong("leave out passwords, queries and fragments: what is secret belongs into the secret", "url has more than a host and a path")
+	default:
+		return text
+	}
+	return ""
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // addresses reads whom an email channel writes to; no other channel has addresses.

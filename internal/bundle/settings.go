@@ -22,13 +22,14 @@ func (r *reader) settings() {
 		r.wrong(fileSettings, 0, "write one: environments: {prod: {mode: enforce}}", "the bundle has no writ.yaml")
 		return
 	}
-	get := v.fields(fileSettings, 1, "environments!", "retention", "change_approvers!", "groups!", "roles", "notify")
+	get := v.fields(fileSettings, 1, "environments!", "retention", "change_approvers!", "groups!", "roles", "notify", "on_call")
 	r.environments(get("environments"))
 	r.groups(get("groups"))
 	r.roles(get("roles"))
 	r.retention(get("retention"))
 	r.b.Approvers = listOf(get("change_approvers"), "change_approvers", groupIDs(r.b))
 	r.channels(get("notify"))
+	r.onCall(get("on_call"))
 	if v := get("change_approvers"); v.given() && len(v.node.Content) == 0 {
 		v.wrong("name a group of people who review changes", "change_approvers is empty, so nobody could ever change this bundle")
 	}

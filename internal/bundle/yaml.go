@@ -184,6 +184,8 @@ func (v value) fields(what string, line int, known ...string) func(key string) v
 
 func (v value) isMapping() bool { return v.node != nil && v.node.Kind == yaml.MappingNode }
 
+func (v value) isList() bool { return v.node != nil && v.node.Kind == yaml.SequenceNode }
+
 // items gives the elements of a list.
 func (v value) items(what string) []value {
 	if v.node == nil {
