@@ -1,4 +1,5 @@
-// Package notify tells people through the channels of a bundle: Slack, mail, webhooks. It promises that it gives up within
+// Package notify tells people through the channels of a bundle: Slack, mail, webhooks, PagerDuty, Alertmanager; and reads what
+// comes back from PagerDuty, of which it believes nothing that is not signed. It promises that it gives up within
 // sendMax, follows no redirect, speaks plainly only to the machine it runs on, and that neither its errors nor what it sends hold
 // a secret. A notice has the same id on every attempt. Whether one is owed, and when to try again, internal/outbox says.
 package notify
@@ -36,9 +37,12 @@ type Client struct {
 
 // Send tells one channel of a notice, once.
 func (c *Client) Send(ctx context.Context, to bundle.Channel, n gov.Notice) (gov.Sent, error) {
-	secret, err := c.Secret(to.Secret)
-	if err != nil {
-		return badSecret(err)
+	secret := ""
+	if to.Secret != "" {
+		var err error
+		if secret, err = c.Secret(to.Secret); err != nil {
+			return badSecret(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendMax)
 	defer cancel()
@@ -49,6 +53,10 @@ func (c *Client) Send(ctx context.Context, to bundle.Channel, n gov.Notice) (gov
 		return c.webhook(ctx, secret, n)
 	case gov.ChannelEmail:
 		return c.email(ctx, secret, to, n)
+	case gov.ChannelPagerDuty:
+		return c.pagerDuty(ctx, secret, to, n)
+	case gov.ChannelAlertmanager:
+		return c.alertmanager(ctx, secret, to, n)
 	}
 	return badSecret(fmt.Errorf("a channel of type %q is not known", to.Type))
 }
@@ -67,7 +75,7 @@ func refused(code int, what string) (gov.Sent, error) {
 func endpoint(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return "", errors.New("the secret does not begin with the URL of a receiver, https://…")
+		return "", errors.New("the secret, or the channel, does not begin with the URL of a receiver, https://…")
 	}
 	return text, nil
 }

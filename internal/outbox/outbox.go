@@ -70,6 +70,15 @@ func Owe(b *bundle.Bundle, env gov.Environment, asked []gov.GroupID, at time.Tim
 	return []row.Doc{o.document(row.Doc{DocKey: row.DocKey{Kind: DocKind}})}
 }
 
+// Page gives the document to write with an entry that certain channels are to be told of, whatever events they want.
+func Page(b *bundle.Bundle, channels []gov.ChannelID, at time.Time) []row.Doc {
+	o := box{Bundle: b.Digest}
+	for _, id := range channels {
+		o.Owed = append(o.Owed, owed{Channel: id, Event: gov.EventIncidentPaged, Next: at.UTC().Format(canon.TimeLayout)})
+	}
+	return []row.Doc{o.document(row.Doc{DocKey: row.DocKey{Kind: DocKind}})}
+}
+
 // document is d with what is owed now.
 func (o box) document(d row.Doc) row.Doc {
 	data, err := json.Marshal(o)
