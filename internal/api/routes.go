@@ -58,6 +58,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/incidents/{id}/report", scopeReview, s.incidentReport},
 		{"GET /v1/signals", scopeReview, s.listSignals},
 		{"GET /v1/detectors", scopeReview, s.listDetectors},
+		{"POST /v1/hooks/pagerduty/{channel}", scopeOpen, s.pagerDutyHook},
 		{"GET /v1/changes", scopeReview, s.listChanges},
 		{"POST /v1/changes", scopeReview, s.propose},
 		{"GET /v1/changes/{id}", scopeReview, s.showChange},

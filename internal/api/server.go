@@ -40,6 +40,7 @@ type Server struct {
 	Approval      *approval.Service
 	Contain       *contain.Service
 	Incident      *incident.Service
+	Hooks         HookReader
 	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals

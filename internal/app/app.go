@@ -208,7 +208,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	teller := &notify.Client{Secret: a.secret, Now: a.config.Now}
 	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
-		Approval: a.approval, People: a.people, Contain: a.contain, Incident: a.incident,
+		Approval: a.approval, People: a.people, Contain: a.contain, Incident: a.incident, Hooks: teller,
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Scanner: scanner, Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,

@@ -247,6 +247,7 @@ func stepWord(event string) string {
 		gov.StepEvidence: "attached evidence", gov.StepToldInside: "told people inside", gov.StepToldOutside: "told people outside",
 		gov.StepAssessed: "assessed what it touched", gov.StepDrafted: "wrote the report", gov.StepApproved: "approved the report",
 		gov.StepAction: "asked for an action", gov.StepActionDone: "closed an action",
+		gov.StepNotified: "told who is on call",
 	}
 	if event == "switch.engaged" {
 		return "engaged a switch"

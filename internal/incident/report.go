@@ -358,6 +358,12 @@ func (l Line) Says() string {
 		return fmt.Sprintf("Signal of %s, severity %d: %s", l.Signal.Detector, l.Signal.Severity, l.Signal.Summary)
 	case l.Reported != nil:
 		return fmt.Sprintf("Reported by %s, severity %d: %s%s", l.Reported.Person, l.Reported.Severity, l.Reported.Title, text)
+	case l.Event != nil && l.Event.Alert != nil:
+		a := l.Event.Alert
+		return fmt.Sprintf("On call, %s after it was opened and nobody had acknowledged it: %v, severity %d", time.Duration(a.AfterSeconds)*time.Second, a.Channels, l.Event.Severity)
+	case l.Event != nil && l.Event.Via != nil:
+		v := l.Event.Via
+		return fmt.Sprintf("%s by %s through %s (%s), now %s, severity %d", l.Event.Event, v.User, v.Channel, v.Kind, l.Event.State, l.Event.Severity)
 	case l.Event != nil:
 		said := fmt.Sprintf("%s by %s, now %s, severity %d", l.Event.Event, l.Event.Person, l.Event.State, l.Event.Severity)
 		if l.Event.EffectiveAt != "" {
