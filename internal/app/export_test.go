@@ -12,6 +12,11 @@ func (a *App) Take(ctx context.Context, name gov.Environment, signals []incident
 	return a.incident.Take(ctx, a.environments.Open(name), signals)
 }
 
+// Page does what the job does that tells who is on call.
+func (a *App) Page(ctx context.Context, name gov.Environment) error {
+	return a.incident.Page(ctx, a.environments.Open(name))
+}
+
 // Head is how many entries the ledger of an environment has.
 func (a *App) Head(ctx context.Context, name gov.Environment) (int64, error) {
 	head, err := a.environments.Open(name).Ledger.Head(ctx)

@@ -18,7 +18,6 @@ const (
 	tellEvery      = time.Second
 	activateEvery  = time.Second
 	warnEvery      = time.Second
-	pageEvery      = time.Second
 	indexEvery     = 100 * time.Millisecond
 	detectEvery    = 100 * time.Millisecond
 	indexBusy      = 256 // entries in a step
@@ -68,9 +67,6 @@ func (a *App) run(l *ledger.Ledger) {
 	})
 	a.goAlone("warn of limits "+name, func(ctx context.Context) error {
 		return every(ctx, warnEvery, func() error { return a.logged("warn of limits", name, a.warnOfLimits(ctx, l.Name())) })
-	})
-	a.goAlone("page "+name, func(ctx context.Context) error {
-		return every(ctx, pageEvery, func() error { return a.logged("page", name, a.page(ctx, l.Name())) })
 	})
 	a.goAlone("detect "+name, func(ctx context.Context) error { return a.detect(ctx, l) })
 	a.goAlone("probe "+name, func(ctx context.Context) error {
@@ -126,7 +122,7 @@ func (a *App) closeSwitches(ctx context.Context, name gov.Environment) error {
 	return err
 }
 
-// deliver tells people of what waits for them. It begins once it is known under which address people reach the server.
+// deliver tells people of what waits for them, and those on call of what nobody acknowledged, which it finds first. It begins once it is known under which address people reach the server.
 func (a *App) deliver(ctx context.Context, name gov.Environment) error {
 	select {
 	case <-ctx.Done():
@@ -137,6 +133,9 @@ func (a *App) deliver(ctx context.Context, name gov.Environment) error {
 		env, ok := a.environments.Environment(name)
 		if !ok {
 			return nil // it is being opened
+		}
+		if err := a.logged("page", string(name), a.incident.Page(ctx, env)); err != nil {
+			return err
 		}
 		return a.logged("deliver notifications", string(name), a.outbox.Deliver(ctx, env))
 	})
@@ -159,15 +158,6 @@ func (a *App) warnOfLimits(ctx context.Context, name gov.Environment) error {
 		return nil // it is being opened
 	}
 	return a.meter.Warn(ctx, env)
-}
-
-// page tells who is on call of incidents that nobody acknowledged.
-func (a *App) page(ctx context.Context, name gov.Environment) error {
-	env, ok := a.environments.Environment(name)
-	if !ok {
-		return nil // it is being opened
-	}
-	return a.incident.Page(ctx, env)
 }
 
 // every calls fn at an interval until ctx ends or fn errs.
