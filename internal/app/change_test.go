@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -15,6 +16,16 @@ import (
 	"github.com/writ-dev/writ/internal/bundle"
 )
 
+// untold is the writ.yaml of examples/acme without its channels, whose secrets nobody has here: what is told of would be tried in vain.
+func untold(t testing.TB, settings []byte) []byte {
+	t.Helper()
+	settings, channels, ok := bytes.Cut(settings, []byte("\nnotify:"))
+	if !ok || !bytes.Contains(channels, []byte("\non_call:")) {
+		t.Fatal("examples/acme does not end with its channels and who is on call")
+	}
+	return append(settings, '\n')
+}
+
 // acmeWith is the tar of examples/acme with texts replaced, old and new by turns.
 func acmeWith(t testing.TB, file string, replace ...string) []byte {
 	t.Helper()
@@ -24,6 +35,9 @@ func acmeWith(t testing.TB, file string, replace ...string) []byte {
 			return err
 		}
 		data, err := os.ReadFile("../../examples/acme/" + path)
+		if path == "writ.yaml" {
+			data = untold(t, data)
+		}
 		if path == file && len(replace) > 0 {
 			changed := strings.NewReplacer(replace...).Replace(string(data))
 			if changed == string(data) {

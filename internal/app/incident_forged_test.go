@@ -27,6 +27,13 @@ func TestReplayAccountsForEveryIncident(t *testing.T) {
 		}
 		return f.append(canon.KindIncidentEvent, actor, body)
 	}
+	told := func(f *forger, id gov.IncidentID, by canon.Actor, after int64, with func(*canon.IncidentEvent)) {
+		body := canon.IncidentEvent{Incident: id, Event: gov.StepNotified, State: gov.IncidentNew, Severity: gov.SeverityHigh, Alert: &canon.Alert{AfterSeconds: after, Channels: []gov.ChannelID{"pager"}}}
+		if with != nil {
+			with(&body)
+		}
+		f.append(canon.KindIncidentEvent, by, body)
+	}
 	resolved := func(f *forger) gov.IncidentID {
 		id := signal(f, "k", nil)
 		step(f, id, "p_omar", gov.StepAck, gov.IncidentTriage, nil)
@@ -70,6 +77,31 @@ func TestReplayAccountsForEveryIncident(t *testing.T) {
 		"in somebody's name": {func(f *forger) {
 			step(f, signal(f, "k", nil), "p_omar", gov.StepAck, gov.IncidentTriage, func(e *canon.IncidentEvent) { e.Person = "p_lena" })
 		}, []string{"an act of p_lena, recorded by person p_omar"}},
+		"told by on_call, and acknowledged in a pager": {func(f *forger) {
+			id := signal(f, "k", nil)
+			told(f, id, aSystem(), 0, nil)
+			told(f, id, aSystem(), 900, nil)
+			step(f, id, "", gov.StepAck, gov.IncidentTriage, func(e *canon.IncidentEvent) { e.Via, e.Commitments = &canon.Via{Channel: "pager", User: "P1"}, nil })
+		}, []string{"which Writ itself does, recorded by person"}},
+		"told twice": {func(f *forger) {
+			id := signal(f, "k", nil)
+			told(f, id, aSystem(), 900, nil)
+			told(f, id, aSystem(), 900, nil)
+		}, []string{"was told after 900 seconds"}},
+		"told of what somebody has": {func(f *forger) {
+			id := signal(f, "k", nil)
+			step(f, id, "p_omar", gov.StepAck, gov.IncidentTriage, nil)
+			told(f, id, aSystem(), 0, func(e *canon.IncidentEvent) { e.State = gov.IncidentTriage })
+		}, []string{"is triage: alert.notified cannot follow"}},
+		"told by a person": {func(f *forger) { told(f, signal(f, "k", nil), aPerson("p_omar"), 0, nil) }, []string{"which Writ itself does"}},
+		"told in somebody's name": {func(f *forger) {
+			told(f, signal(f, "k", nil), aSystem(), 0, func(e *canon.IncidentEvent) { e.Person = "p_omar" })
+		}, []string{"by nobody who signed in, and names p_omar"}},
+		"resolved in a pager": {func(f *forger) {
+			told(f, resolved(f), aSystem(), 0, func(e *canon.IncidentEvent) {
+				e.Event, e.State, e.Alert, e.Via = gov.StepClosed, gov.IncidentClosed, nil, &canon.Via{Channel: "pager", User: "P1"}
+			})
+		}, []string{"only an acknowledgement comes back through a channel"}},
 		"by nobody": {func(f *forger) {
 			step(f, signal(f, "k", nil), "", gov.StepAck, gov.IncidentTriage, nil)
 		}, []string{"by nobody"}},

@@ -1,6 +1,7 @@
 package bundle_test
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -59,12 +60,13 @@ func TestTheGuidesChannelsAreRead(t *testing.T) {
 		t.Fatalf("the guide shows none: %v", err)
 	}
 	files := acmeFiles(t)
-	files["writ.yaml"] = append(settings, channels...)
+	settings, _, _ = bytes.Cut(settings, []byte("\nnotify:"))
+	files["writ.yaml"] = append(append(settings, '\n'), channels...)
 	b, problems := bundle.ReadFiles(files)
 	for _, p := range problems {
 		t.Error(p)
 	}
-	if b == nil || len(b.Channels) != 3 {
+	if b == nil || len(b.Channels) != 5 || len(b.Pages("prod", 1)) != 3 {
 		t.Errorf("the channels are %+v", b)
 	}
 }
