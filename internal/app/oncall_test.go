@@ -180,7 +180,9 @@ func TestAnIncidentThatIsWorseFollowsTheOtherSteps(t *testing.T) {
 	n.wantAlerts(t, "300 [pager]")
 	n.take(signals(2, 0, 1, critical))
 	n.wantAlerts(t, "300 [pager]", "0 [pager]", "900 [chat]")
-	eventually(t, "it is critical there", func() bool { return len(pd.Pages()) == 1 && pd.Pages()[0].Severity == "critical" && pd.Pages()[0].Rang == 1 })
+	eventually(t, "it is critical there", func() bool {
+		return len(pd.Pages()) == 1 && pd.Pages()[0].Severity == "critical" && pd.Pages()[0].Rang == 1
+	})
 	id := n.only("")["id"].(string)
 	wantProblem(t, n.step(id, o.signIn("omar", nil), `{"event":"alert.notified"}`, 400), 400, "invalid_field")
 }

@@ -134,14 +134,11 @@ func (s *Service) acknowledge(ctx context.Context, env *live.Environment, id gov
 	if err := env.Refresh(ctx); err != nil {
 		return "", err
 	}
-	i, err := Find(ctx, env.Ledger, id)
-	if gov.CodeOf(err) == gov.CodeNotFound && err != nil {
-		return AnswerUnknown, nil
+	i, ok, err := known(ctx, env.Ledger, id)
+	if err != nil || !ok {
+		return AnswerUnknown, err
 	}
-	if err != nil {
-		return "", err
-	}
-	seen, known, err := env.Ledger.Store().Doc(ctx, env.Ledger.Name(), hookKey(via))
+	seen, before, err := env.Ledger.Store().Doc(ctx, env.Ledger.Name(), hookKey(via))
 	if err != nil {
 		return "", err
 	}
@@ -149,7 +146,7 @@ func (s *Service) acknowledge(ctx context.Context, env *live.Environment, id gov
 	switch {
 	case err != nil:
 		return "", err
-	case known && seen.Version > 0:
+	case before && seen.Version > 0:
 		return AnswerDuplicate, nil
 	case at.Before(opened.Add(-clockSlack)):
 		return AnswerTooEarly, nil
@@ -161,6 +158,16 @@ func (s *Service) acknowledge(ctx context.Context, env *live.Environment, id gov
 		return "", err
 	}
 	return AnswerAcknowledged, nil
+}
+
+// known is an incident that there may be: what another side names may be anything.
+func known(ctx context.Context, l *ledger.Ledger, id gov.IncidentID) (Incident, bool, error) {
+	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
+	if err != nil || !ok {
+		return Incident{}, false, err
+	}
+	i, err := incidentOf(doc)
+	return i, err == nil, err
 }
 
 // clockSlack is how far the clock of another side may be behind.
