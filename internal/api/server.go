@@ -21,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/decide"
+	"github.com/writ-dev/writ/internal/exercise"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/incident"
@@ -40,6 +41,7 @@ type Server struct {
 	Approval      *approval.Service
 	Contain       *contain.Service
 	Incident      *incident.Service
+	Exercise      *exercise.Service
 	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals
