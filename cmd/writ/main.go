@@ -27,6 +27,7 @@ type cli struct {
 	Switch    switchCmd    `cmd:"" help:"Stop agents, tools, categories, people or sessions at once, and let them go on."`
 	Limits    limitsCmd    `cmd:"" help:"How much of the limits is used, and what models cost."`
 	Incidents incidentsCmd `cmd:"" help:"Work on incidents: take, contain, resolve, report, close."`
+	Gameday   gamedayCmd   `cmd:"" help:"Exercise: inject what goes wrong, see that it is noticed and stopped, file what came of it."`
 	People    peopleCmd    `cmd:"" help:"Invite, list and remove people."`
 	Login     loginCmd     `cmd:"" help:"Sign in for the command line, through a browser."`
 	Logout    logoutCmd    `cmd:"" help:"End the session of writ login."`
