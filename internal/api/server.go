@@ -70,6 +70,7 @@ type request struct {
 	*http.Request
 	caller identity.Caller
 	body   []byte
+	about  gov.Environment // once it is known: a refusal is recorded there
 }
 
 // handler answers with a value that becomes JSON, or with a raw body, or with an error.
@@ -305,7 +306,11 @@ func statusOf(code gov.Code) int {
 	return http.StatusInternalServerError
 }
 
+// refusedCaller is who was refused: a person by the opaque reference, who else was known by the credential, and others by the network.
 func (s *Server) refusedCaller(r *request) string {
+	if r.caller.Role == state.RolePerson {
+		return identity.PrincipalRef(s.Change.Key, r.caller.Principal)
+	}
 	if r.caller.Credential != "" {
 		return string(r.caller.Credential)
 	}
@@ -313,6 +318,9 @@ func (s *Server) refusedCaller(r *request) string {
 }
 
 func (s *Server) ledgerOf(r *request) gov.Environment {
+	if r.about != "" {
+		return r.about
+	}
 	if r.caller.Environment != "" {
 		return r.caller.Environment
 	}

@@ -77,3 +77,23 @@ func TestAnExerciseIsBegunLabelledAndFiled(t *testing.T) {
 	}
 	replays(t, dir)
 }
+
+// TestARefusedVoteIsNoticedWhereTheRequestIs: those who respond in an environment see who tried to approve there.
+func TestARefusedVoteIsNoticedWhereTheRequestIs(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	n := start(t, o.config(t.TempDir()))
+	n.acme()
+	_, key := n.key("finance-bot", "user:tom")
+	asked := n.ask(key, `{"agent":"finance-bot","tool":"bank/transfer","input":{"amount":90000,"supplier":{"id":"S-9","country":"DE"},"iban":"DE89370400440532013000","invoice":"INV-1"}}`, "require_approval")
+	id := asked["approval"].(map[string]any)["id"].(string)
+	if e := n.vote(id, o.signIn("tom", nil), "approve"); e.status != http.StatusForbidden {
+		t.Fatalf("tom approves his own call: %d %s", e.status, e.body)
+	}
+	o.clock.Add(int64(time.Minute))
+	eventually(t, "the refusal is an incident", func() bool { return len(n.incidents("&detector=self_approval")) == 1 })
+	found := entries(n, n.admin, "prod", "refusals")
+	if len(found) != 1 || !strings.Contains(fmt.Sprint(found[0]["body"]), "caller:p_") {
+		t.Errorf("refused are %v", found)
+	}
+}

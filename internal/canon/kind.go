@@ -724,7 +724,7 @@ type Refusals struct {
 
 // Refusal is one line of Refusals.
 type Refusal struct {
-	Caller string   `json:"caller"` // a credential's id, or an opaque reference of a network address
+	Caller string   `json:"caller"` // a credential's id, or an opaque reference of a person or of a network address
 	Code   gov.Code `json:"code"`
 	Route  string   `json:"route"`
 	Count  int64    `json:"count"`
