@@ -189,7 +189,7 @@ func fullDisk() scenario {
 }
 
 const (
-	roomBlocks  = 4096   // of 512 bytes, that a file of the throwaway server may have
+	roomBlocks  = 8192   // of 512 bytes, that a file of the throwaway server may have
 	fillMost    = 30_000 // decisions until there is no room
 	refusedSeen = 20     // asked for when there is none
 	silence     = 4 * time.Second
