@@ -43,6 +43,7 @@ func layers() map[string]layer {
 		"internal/change":   {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/contain":  {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/incident": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/contain"}},
+		"internal/exercise": {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/watch":    {2, []string{"internal/ledger", "internal/live", "internal/contain", "internal/incident"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/replay":   {2, []string{"internal/ledger"}},
@@ -67,7 +68,7 @@ type layer struct {
 
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
-	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/incident", "internal/watch", "internal/people", "internal/replay", "internal/mirror"}
+	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/incident", "internal/exercise", "internal/watch", "internal/people", "internal/replay", "internal/mirror"}
 	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/sigma", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect", "internal/scan", "internal/taint"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},

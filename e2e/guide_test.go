@@ -236,3 +236,38 @@ func TestTheCommandsForIncidentsWork(t *testing.T) {
 	}
 	s.sound()
 }
+
+// TestAGameDayHolds plays every scenario as the guide says, and looks at the packet and the records.
+func TestAGameDayHolds(t *testing.T) {
+	s := newServer(t, place{data: t.TempDir()})
+	packet := filepath.Join(t.TempDir(), "packet")
+	lines := commands(t, "docs/guide/gameday.md")
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], "gameday-packet", packet, 1)
+	}
+	out := s.sh(lines, "", "WRIT_ADMIN_TOKEN="+s.admin)
+	if strings.Contains(out, "DID NOT HOLD") {
+		t.Errorf("the game day:\n%s", out)
+	}
+	for _, id := range []string{"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8"} {
+		page, err := os.ReadFile(filepath.Join(packet, id+".md"))
+		if err != nil || !strings.Contains(string(page), "**held**") {
+			t.Errorf("%s: %v\n%s", id, err, page)
+		}
+		evidence, err := os.ReadFile(filepath.Join(packet, id+"-evidence.json"))
+		if err != nil || strings.Contains(string(evidence), `"missing"`) {
+			t.Errorf("%s: %v\n%s", id, err, evidence)
+		}
+	}
+	r, err := s.ask(t.Context(), "GET", "/v1/incidents?environment=prod&exercise=false", s.admin, nil)
+	if err != nil || r.status != 200 || strings.Contains(string(r.body), `"id":"inc_`) {
+		t.Errorf("what an exercise found is no real incident: %d %s, %v", r.status, r.body, err)
+	}
+	for _, left := range []string{"/v1/switches?environment=prod&state=engaged", "/v1/people"} {
+		if r, err = s.ask(t.Context(), "GET", left, s.admin, nil); err != nil || strings.Contains(string(r.body), `"engaged"`) || strings.Contains(string(r.body), `"state":"active"`) {
+			t.Errorf("left behind: %s, %v", r.body, err)
+		}
+	}
+	s.command("verify", "--data", s.data)
+	s.sound()
+}

@@ -28,6 +28,7 @@ type cli struct {
 	Limits    limitsCmd    `cmd:"" help:"How much of the limits is used, and what models cost."`
 	Incidents incidentsCmd `cmd:"" help:"Work on incidents: take, contain, resolve, report, close."`
 	Detectors detectorsCmd `cmd:"" help:"What looks for what is wrong, whether it answers, and what it found."`
+	Gameday   gamedayCmd   `cmd:"" help:"Exercise: inject what goes wrong, see that it is noticed and stopped, file what came of it."`
 	People    peopleCmd    `cmd:"" help:"Invite, list and remove people."`
 	Login     loginCmd     `cmd:"" help:"Sign in for the command line, through a browser."`
 	Logout    logoutCmd    `cmd:"" help:"End the session of writ login."`

@@ -240,6 +240,7 @@ func (s *Server) vote(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.about = env.Ledger.Name()
 	cast, err := s.Approval.Cast(ctx, r.caller, env, item.ID, ballot)
 	if err != nil {
 		return nil, err

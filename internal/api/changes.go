@@ -216,6 +216,7 @@ func (s *Server) review(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.about = env.Ledger.Name()
 	if p, err = s.Change.Review(ctx, r.caller, env, p.ID(), said); err != nil {
 		return nil, err
 	}

@@ -185,6 +185,7 @@ func (s *Server) voteDelegation(ctx context.Context, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.about = env.Ledger.Name()
 	if d, err = s.Approval.CastDelegation(ctx, r.caller, env, d.ID(), ballot); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/change"
 	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/decide"
+	"github.com/writ-dev/writ/internal/exercise"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/incident"
@@ -41,6 +42,7 @@ type Server struct {
 	Contain       *contain.Service
 	Incident      *incident.Service
 	Hooks         HookReader
+	Exercise      *exercise.Service
 	People        *people.Service
 	Metrics       *Metrics
 	Refusals      *Refusals
@@ -69,6 +71,7 @@ type request struct {
 	*http.Request
 	caller identity.Caller
 	body   []byte
+	about  gov.Environment // once it is known: a refusal is recorded there
 }
 
 // handler answers with a value that becomes JSON, or with a raw body, or with an error.
@@ -304,7 +307,11 @@ func statusOf(code gov.Code) int {
 	return http.StatusInternalServerError
 }
 
+// refusedCaller is who was refused: a person by the opaque reference, who else was known by the credential, and others by the network.
 func (s *Server) refusedCaller(r *request) string {
+	if r.caller.Role == state.RolePerson {
+		return identity.PrincipalRef(s.Change.Key, r.caller.Principal)
+	}
 	if r.caller.Credential != "" {
 		return string(r.caller.Credential)
 	}
@@ -312,6 +319,9 @@ func (s *Server) refusedCaller(r *request) string {
 }
 
 func (s *Server) ledgerOf(r *request) gov.Environment {
+	if r.about != "" {
+		return r.about
+	}
 	if r.caller.Environment != "" {
 		return r.caller.Environment
 	}

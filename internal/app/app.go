@@ -27,6 +27,7 @@ import (
 	"github.com/writ-dev/writ/internal/console"
 	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/decide"
+	"github.com/writ-dev/writ/internal/exercise"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/incident"
@@ -209,6 +210,7 @@ func (a *App) build(issuers *identity.Issuers) error {
 	a.outbox = &outbox.Service{Sender: teller, URL: a.PublicURL, Pages: console.Root, Now: a.config.Now, Rand: rand.Reader}
 	door := &api.Server{
 		Approval: a.approval, People: a.people, Contain: a.contain, Incident: a.incident, Hooks: teller,
+		Exercise:     &exercise.Service{Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Environments: a.environments, Identity: ids, Change: a.change,
 		Decide:  &decide.Service{Scanner: scanner, Environments: a.environments, Identity: ids, Key: a.keys.Digest, Now: a.config.Now, Rand: rand.Reader},
 		Metrics: a.metrics, Refusals: a.refusals, Log: a.config.Log, LogKey: a.keys.VerifierKey, Verifier: a.keys.Verifier,

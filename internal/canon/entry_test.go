@@ -100,6 +100,11 @@ func bodies() map[canon.Kind]any {
 		},
 		canon.KindProbe:    canon.Probe{Node: "n1"},
 		canon.KindExercise: canon.Exercise{Scenario: "G1", Agents: []gov.AgentID{"support-bot"}, Until: "2026-11-23T14:03:00.000000Z", Person: "p_x", Commitments: commitments},
+		canon.KindExerciseResult: canon.ExerciseResult{
+			Exercise: "exe_x", Agents: []gov.AgentID{"support-bot"}, Detectors: []gov.DetectorID{"self_approval"}, Hypothesis: "A spike is noticed.", Injected: "20 calls that are denied.",
+			Expected: []gov.DetectorID{"blocked_spike"}, Held: true, Observed: "It was.", Moments: []canon.Moment{{What: "injected", At: "2026-11-23T14:03:00.000000Z"}},
+			DetectMillis: &n, ContainMillis: &n, Refs: []string{"dec_x"}, Person: "p_x", Commitments: commitments,
+		},
 		canon.KindIncidentReported: canon.IncidentReported{
 			Severity: gov.SeverityCritical, Title: "Refunds without a ticket", Agent: "support-bot", Entries: []gov.EntryID{"dec_x"},
 			EffectiveAt: "2026-11-23T13:00:00.000000Z", Exercise: true, Person: "p_x", Commitments: commitments,

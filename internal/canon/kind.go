@@ -51,6 +51,7 @@ const (
 	KindIncidentEvent    Kind = "incident_event"
 	KindProbe            Kind = "probe"
 	KindExercise         Kind = "exercise"
+	KindExerciseResult   Kind = "exercise_result"
 	KindScanned          Kind = "scanned"
 	KindLimitWarning     Kind = "limit_warning"
 )
@@ -63,7 +64,7 @@ func Kinds() []Kind {
 		KindChangeProposed, KindChangeReviewed, KindChangeScheduled, KindPersonInvited, KindPersonRemoved, KindPasskeyEnrolled,
 		KindSignedIn, KindSessionEnded, KindNotification, KindDelegationRequested, KindDelegationVote, KindDelegationGranted, KindDelegationEnded,
 		KindDelegationExpired, KindSwitchEngaged, KindSwitchProposed, KindSwitchEased, KindSwitchReleased,
-		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise, KindScanned, KindLimitWarning,
+		KindSignal, KindIncidentReported, KindIncidentEvent, KindProbe, KindExercise, KindExerciseResult, KindScanned, KindLimitWarning,
 	}
 }
 
@@ -178,6 +179,8 @@ func (k Kind) newBody() (any, error) {
 		return new(Probe), nil
 	case KindExercise:
 		return new(Exercise), nil
+	case KindExerciseResult:
+		return new(ExerciseResult), nil
 	case KindScanned:
 		return new(Scanned), nil
 	case KindDelegationExpired:
@@ -741,7 +744,7 @@ type Refusals struct {
 
 // Refusal is one line of Refusals.
 type Refusal struct {
-	Caller string   `json:"caller"` // a credential's id, or an opaque reference of a network address
+	Caller string   `json:"caller"` // a credential's id, or an opaque reference of a person or of a network address
 	Code   gov.Code `json:"code"`
 	Route  string   `json:"route"`
 	Count  int64    `json:"count"`
@@ -765,12 +768,39 @@ type Probe struct {
 
 // Exercise says that a game day begins: what the detectors find of its agents until its end is labelled an exercise.
 type Exercise struct {
-	Scenario string        `json:"scenario"`
-	Agents   []gov.AgentID `json:"agents"`
-	Until    string        `json:"until"`            // TimeLayout; another entry of the same agents moves it
-	Person   string        `json:"person,omitempty"` // opaque reference, of a person; the name is in the payload
+	Scenario  string           `json:"scenario"`
+	Agents    []gov.AgentID    `json:"agents"`
+	Detectors []gov.DetectorID `json:"detectors,omitempty"` // what these find is labelled too where it is about no agent; sorted
+	Until     string           `json:"until"`               // TimeLayout; another entry of the same agents moves it
+	Person    string           `json:"person,omitempty"`    // opaque reference, of a person; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// ExerciseResult says what came of an exercise, which ends with it: nothing behind it is labelled any more. Its texts are about the
+// exercise and name no person.
+type ExerciseResult struct {
+	Exercise      gov.EntryID      `json:"exercise"`
+	Agents        []gov.AgentID    `json:"agents"`              // of the exercise
+	Detectors     []gov.DetectorID `json:"detectors,omitempty"` // of the exercise
+	Hypothesis    string           `json:"hypothesis"`
+	Injected      string           `json:"injected"`
+	Expected      []gov.DetectorID `json:"expected"` // that had to notice; sorted
+	Held          bool             `json:"held"`
+	Observed      string           `json:"observed"`
+	Moments       []Moment         `json:"moments"`              // in the order in which they were
+	DetectMillis  *int64           `json:"detect_ms,omitempty"`  // from the injection to the first signal that was expected
+	ContainMillis *int64           `json:"contain_ms,omitempty"` // from the injection until it was stopped
+	Refs          []string         `json:"refs"`                 // ids of the decisions, signals, incidents and switches of it; sorted
+	Person        string           `json:"person,omitempty"`     // opaque reference, of a person; the name is in the payload
+
+	Commitments map[Group]Commitment `json:"commitments,omitempty"`
+}
+
+// Moment is when something happened in an exercise.
+type Moment struct {
+	What string `json:"what"`
+	At   string `json:"at"` // TimeLayout
 }
 
 // Scrub says that the whole log was derived again from its entries and agreed, or what was wrong.

@@ -55,6 +55,8 @@ type State struct {
 	Usual    usual                     `json:"usual"`
 	Sigma    sigma.Memory              `json:"sigma"` // of the rules of the bundle
 
+	ExerciseOf map[gov.DetectorID]string `json:"exercise_of,omitempty"` // until when detectors are exercised in what is about no agent: TimeLayout
+
 	settings *settings
 }
 
@@ -190,6 +192,8 @@ func (t *step) look() error {
 		return with(t, t.probe)
 	case canon.KindExercise:
 		return with(t, t.exercise)
+	case canon.KindExerciseResult:
+		return with(t, t.exercised)
 	default:
 		return nil
 	}
@@ -237,10 +241,19 @@ func (t *step) fire(id gov.DetectorID, f found) {
 	if len(s.Entries) == 0 {
 		s.Entries, s.Count = []gov.EntryID{t.entry.ID}, max(f.count, 1)
 	}
-	if until, ok := t.Exercise[f.agent]; ok && t.entry.At <= until {
+	if t.exercises(id, f.agent) {
 		s.Exercise, s.Key = true, "exercise/"+s.Key
 	}
 	t.signals = append(t.signals, s)
+}
+
+// exercises says whether what a detector finds of an agent now, or of none, is of a game day.
+func (t *step) exercises(id gov.DetectorID, agent gov.AgentID) bool {
+	until, ok := t.Exercise[agent]
+	if agent == "" {
+		until, ok = t.ExerciseOf[id]
+	}
+	return ok && t.entry.At <= until
 }
 
 // param is a threshold.

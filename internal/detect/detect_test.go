@@ -452,3 +452,22 @@ func TestAnExerciseIsLabelled(t *testing.T) {
 		t.Errorf("noticed %+v", got)
 	}
 }
+
+func TestAnExerciseEndsWithItsResult(t *testing.T) {
+	t.Parallel()
+	s := newStream(t)
+	refused := canon.Refusals{Counts: []canon.Refusal{{Caller: "p_x", Code: gov.CodeNotEligible, Route: "POST /v1/approvals/{id}/votes", Count: 1}}}
+	exercise := canon.Exercise{
+		Scenario: "G4", Agents: []gov.AgentID{"support-bot"}, Detectors: []gov.DetectorID{"self_approval"}, Until: s.at.Add(time.Hour).Format(canon.TimeLayout),
+	}
+	s.add(canon.KindExercise, exercise)
+	s.add(canon.KindRefusals, refused)
+	s.call(gov.OutcomeDeny, gov.ReasonToolNotAllowed)
+	s.add(canon.KindExerciseResult, canon.ExerciseResult{Agents: exercise.Agents, Detectors: exercise.Detectors})
+	s.add(canon.KindRefusals, refused)
+	s.call(gov.OutcomeDeny, gov.ReasonToolNotAllowed)
+	got := s.play(acme(t, ""))
+	if len(got) != 4 || !got[0].Exercise || !got[1].Exercise || got[2].Exercise || got[3].Exercise {
+		t.Errorf("noticed %+v", got)
+	}
+}

@@ -234,9 +234,25 @@ func outlier(s *script) {
 	result(odd)
 }
 
-// exercise labels what is found of some agents from now on.
+// exercise labels what is found of some agents, and by some detectors of nobody, from now on.
 func (t *step) exercise(e canon.Exercise) {
 	for _, agent := range e.Agents {
 		t.Exercise[agent] = e.Until
+	}
+	if t.ExerciseOf == nil { // as it was saved before there were any
+		t.ExerciseOf = map[gov.DetectorID]string{}
+	}
+	for _, id := range e.Detectors {
+		t.ExerciseOf[id] = e.Until
+	}
+}
+
+// exercised ends it.
+func (t *step) exercised(e canon.ExerciseResult) {
+	for _, agent := range e.Agents {
+		delete(t.Exercise, agent)
+	}
+	for _, id := range e.Detectors {
+		delete(t.ExerciseOf, id)
 	}
 }
