@@ -260,7 +260,7 @@ func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"serve", "demo", "bundle check", "bundle test", "bundle schema", "bundle digest", "bundle diff", "bundle activate", "key issue", "key revoke",
-		"decide", "decisions", "verify", "replay", "export", "import traces",
+		"decide", "decisions", "gameday", "verify", "replay", "export", "import traces",
 	} {
 		status, out := execute(t, append(strings.Fields(command), "--help")...)
 		if status != 0 || !strings.Contains(out, "Example") || !strings.Contains(out, "writ "+command) {
