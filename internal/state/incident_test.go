@@ -32,7 +32,7 @@ func TestWhatMayFollowInAnIncident(t *testing.T) {
 		gov.StepContaining: stay("triage active contained"), gov.StepEradicated: stay("triage active contained"),
 		gov.StepSeverity: until, gov.StepOwner: until, gov.StepDrafted: until, gov.StepApproved: until,
 		gov.StepNote: always, gov.StepDecision: always, gov.StepEvidence: always, gov.StepToldInside: always, gov.StepToldOutside: always,
-		gov.StepAssessed: always, gov.StepAction: always, gov.StepActionDone: always,
+		gov.StepAssessed: always, gov.StepAction: always, gov.StepActionDone: always, gov.StepNotified: stay("new"),
 	}
 	for _, step := range gov.IncidentSteps() {
 		want, listed := table[step]
