@@ -177,6 +177,7 @@ func runaway() scenario {
 		hypothesis: "An agent that makes the same costly call again and again is stopped by its limit, exactly where the limit is, and that is noticed.",
 		injected:   "The same call, again and again, in one session.",
 		agents:     func(p gamedayPlan) []string { return []string{p.Runaway.Call.Agent} },
+		of:         []string{"budget_threshold"},
 		expected:   []string{"budget_breach"},
 		run:        runRunaway,
 	}

@@ -209,10 +209,12 @@ func (r *reader) ruleTest(m member, c sigma.Category) sigma.Test {
 	}
 	for _, item := range list {
 		text := item.ruleValue(m.key)
-		if test.Op == sigma.Exists {
+		switch test.Op {
+		case sigma.Exists:
 			oneOfValues(item, m.key, text, []string{"true", "false"})
-		} else if test.Op == sigma.Equals {
+		case sigma.Equals:
 			oneOfValues(item, m.key, text, field.Known)
+		default:
 		}
 		test.Values = append(test.Values, text)
 	}
