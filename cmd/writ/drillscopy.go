@@ -232,6 +232,12 @@ func (d *drill) work(ctx context.Context, client *writ.Client, l *load) {
 		}
 		if a.Outcome != writ.Allow {
 			denied++
+			continue
+		}
+		// Nothing ran: what the call reserved of a budget is free again, and the drill uses up nobody's.
+		if err := client.Report(ctx, a.ID, writ.Result{Status: writ.NotRun}); err != nil {
+			l.saw(a, err)
+			return
 		}
 	}
 }
