@@ -124,7 +124,7 @@ func TestTheGuidesReceiverTakesWhatTheServerSends(t *testing.T) {
 	sender := &notify.Client{Now: func() time.Time { return now }, Secret: func(string) (string, error) {
 		return receiver.URL + "\nwhsec_" + base64.StdEncoding.EncodeToString(secret), nil
 	}}
-	if sent, err := sender.Send(t.Context(), bundle.Channel{Type: gov.ChannelWebhook}, gov.Notice{ID: "dec_x", Event: gov.EventApprovalRequested}); err != nil || sent.Code != 200 {
+	if sent, err := sender.Send(t.Context(), bundle.Channel{Type: gov.ChannelWebhook, Secret: "HOOK"}, gov.Notice{ID: "dec_x", Event: gov.EventApprovalRequested}); err != nil || sent.Code != 200 {
 		t.Fatalf("sent: %+v, %v", sent, err)
 	}
 	if len(read) != 4 || read[0] != nil || read[1] == nil || read[2] == nil || read[3] == nil {
