@@ -16,14 +16,14 @@ demo: ## run the demo until Ctrl-C
 test: tools unit race e2e verifiers ## everything, on both databases
 
 unit: ## the tests beside the code
-	go test ./internal/... ./cmd/... ./sdk/... ./bench/...
+	go test -timeout 15m ./internal/... ./cmd/... ./sdk/... ./bench/...
 	go test .
 
 race: ## the same under the race detector, where goroutines meet
-	go test -race ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./sdk/...
+	go test -race -timeout 20m ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./sdk/...
 
 e2e: build ## the binary driven from outside: crash, tampering, several nodes, a browser
-	go test ./e2e
+	go test -timeout 20m ./e2e
 
 verifiers: ## verifiers that nobody here wrote, against a live ledger
 	cd e2e/verifiers && go test ./...

@@ -67,7 +67,7 @@ func TestARuleOfTheBundleOpensAnIncident(t *testing.T) {
 func TestDetectorsSayHowTheyAre(t *testing.T) {
 	t.Parallel()
 	c := newOffice(t).config(t.TempDir())
-	c.Probe = 200 * time.Millisecond
+	c.Probe = 2 * time.Second // under the race detector a probe takes most of a second
 	n := start(t, c)
 	n.acme()
 	eventually(t, "every detector answers", func() bool {
@@ -139,7 +139,7 @@ func TestADetectorThatIsOffOrSilentSaysSo(t *testing.T) {
 func TestADetectorThatIsOffSaysSo(t *testing.T) {
 	t.Parallel()
 	c := newOffice(t).config(t.TempDir())
-	c.Probe = 200 * time.Millisecond
+	c.Probe = 2 * time.Second // under the race detector a probe takes most of a second
 	n := start(t, c)
 	off := acmeWith(t, "detectors.yaml", "budget_breach: {", "off_list: {off: true}\n  budget_breach: {")
 	if e := n.send(http.MethodPost, "/v1/bundles?environment=prod", n.admin, "application/x-tar", off); e.status != http.StatusOK {
