@@ -40,7 +40,7 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 			mine = append(mine, line)
 		}
 	}
-	if len(invite) != 3 || len(mine) != 3 || mine[0] != "writ login" || mine[2] != "writ logout" || remove == "" {
+	if len(invite) != 3 || len(mine) != 4 || mine[0] != "writ login" || mine[2] != "writ logout" || mine[3] != "writ replay" || remove == "" {
 		t.Fatalf("the guide has other commands than this test: %q %q %q", invite, mine, remove)
 	}
 	out := s.sh(invite, "", admin...)
@@ -82,7 +82,7 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 	if err != nil || kept.Mode().Perm() != 0o600 {
 		t.Fatalf("the session is kept: %v, %v", kept, err)
 	}
-	s.sh(mine[1:], "", environ...)
+	s.sh(mine[1:3], "", environ...)
 	if out, err := s.run(environ, "approvals"); err == nil {
 		t.Errorf("after writ logout: %s", out)
 	}
@@ -93,6 +93,9 @@ func TestTheCommandsForSigningInWork(t *testing.T) {
 		t.Errorf("a person who was removed sees %s, %v", page, err)
 	}
 	s.command(append([]string{"verify"}, s.args()...)...)
+	if out := s.command(append([]string{"replay"}, s.args()...)...); !strings.Contains(out, "held against sign-ins and credentials") || strings.Contains(out, "not held") {
+		t.Errorf("replay says: %s", out)
+	}
 }
 
 // run runs the binary and gives what it printed.
