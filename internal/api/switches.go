@@ -2,9 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/writ-dev/writ/internal/bundle"
@@ -94,8 +97,8 @@ func (s *Server) listSwitches(ctx context.Context, r *request) (any, error) {
 	return out, nil
 }
 
-// engage stops calls in one environment or, where it says everywhere, in each: in one after the other, so that a ledger which does
-// not answer holds up none before it.
+// engage stops calls in one environment or, where it says everywhere, in each: where one cannot be stopped, the others are, and the
+// error says which.
 func (s *Server) engage(ctx context.Context, r *request) (any, error) {
 	asked := s.Now()
 	f, err := readFields(r.body)
@@ -125,14 +128,31 @@ func (s *Server) engage(ctx context.Context, r *request) (any, error) {
 		names = slices.DeleteFunc(s.Environments.Names(), func(n gov.Environment) bool { return n == gov.OrgLedger })
 	}
 	out := switchPage{Switches: []switchWire{}}
+	var failed error
 	for _, n := range names {
 		w, err := s.engageIn(ctx, r, string(n), stop)
-		if err != nil {
+		if err != nil && !everywhere {
 			return nil, err
+		}
+		if err != nil {
+			failed = errors.Join(failed, &gov.Error{Code: gov.CodeOf(err), Detail: string(n) + " is not stopped", Err: err})
+			continue // the others are stopped all the same
 		}
 		out.Switches = append(out.Switches, w)
 	}
+	if failed != nil {
+		return nil, &gov.Error{Code: gov.CodeOf(failed), Detail: notEverywhere(out.Switches), Err: failed}
+	}
 	return out, nil
+}
+
+// notEverywhere says where calls are stopped and where they are not.
+func notEverywhere(stopped []switchWire) string {
+	names := make([]string, len(stopped))
+	for i, w := range stopped {
+		names[i] = string(w.Environment)
+	}
+	return fmt.Sprintf("stopped in %d environments (%s), and not in the others; try again there", len(names), strings.Join(names, ", "))
 }
 
 func (s *Server) engageIn(ctx context.Context, r *request, name string, stop contain.Stop) (switchWire, error) {

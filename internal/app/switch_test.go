@@ -132,6 +132,29 @@ func TestASwitchOutlivesTheProcessAndItsTimeEndsIt(t *testing.T) {
 	replays(t, dir)
 }
 
+// TestAStopEverywhereGoesOnBehindWhatItMayNotStop: who responds in one environment stops that one, and is told of the other.
+func TestAStopEverywhereGoesOnBehindWhatItMayNotStop(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	n := start(t, o.config(t.TempDir()))
+	n.acme()
+	_, key := n.key("support-bot", "runs_as")
+	other := acmeWith(t, "writ.yaml", "  responder: [security]", "  responder: [engineering]")
+	if e := n.send(http.MethodPost, "/v1/bundles?environment=staging", n.admin, "application/x-tar", other); e.status != http.StatusOK {
+		t.Fatalf("staging: %s", e.body)
+	}
+	dev := o.signIn("dev", nil) // of engineering: responds in staging, which comes behind prod
+	e := n.post("/v1/switches", dev, `{"everywhere":true,"all":true,"reason":"Until we know."}`)
+	if m := e.decode(t); e.status != http.StatusForbidden || !strings.Contains(fmt.Sprint(m["detail"]), "stopped in 1 environments (staging)") {
+		t.Errorf("everywhere: %d %s", e.status, e.body)
+	}
+	n.ask(key, fmt.Sprintf(readTicket, ""), "allow")
+	if e := n.post("/v1/switches", n.admin, `{"everywhere":true,"all":true,"reason":"Until we know."}`); e.status != http.StatusOK || len(e.decode(t)["switches"].([]any)) != 2 {
+		t.Errorf("everywhere: %d %s", e.status, e.body)
+	}
+	n.ask(key, fmt.Sprintf(readTicket, ""), "deny")
+}
+
 func TestRecoveryGoesInStagesAndMayTakeTwoPeople(t *testing.T) {
 	t.Parallel()
 	o, dir := newOffice(t), t.TempDir()
