@@ -26,6 +26,7 @@ import (
 
 const (
 	startMax  = 30 * time.Second
+	demoMax   = 2 * time.Minute // until the demo was played
 	answerMax = 20 * time.Second
 	pollEvery = 5 * time.Millisecond
 	logTail   = 2000 // bytes of a server's log in a failure
@@ -39,6 +40,7 @@ const (
 
 var (
 	listensRE = regexp.MustCompile(`writ listens on (http://\S+)`)
+	demoRE    = regexp.MustCompile(`export WRIT_URL=(\S+) WRIT_ADMIN_TOKEN=(\S+)`)
 	adminRE   = regexp.MustCompile(`writ_admin_[A-Za-z0-9]+_[A-Za-z0-9_-]+`)
 	keyRE     = regexp.MustCompile(`writ_key_[A-Za-z0-9]+_[A-Za-z0-9_-]+`)
 )
@@ -141,16 +143,33 @@ func bareServer(t *testing.T, p place, under ...string) *server {
 	return s
 }
 
+// demoServer starts the demo as a visitor would who leaves the refund to the demo's own person, and waits until it was played: the
+// server stays up, with the records of the play.
+func demoServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{place: place{data: filepath.Join(t.TempDir(), "demo")}, t: t, client: &http.Client{Timeout: answerMax}}
+	t.Cleanup(func() { s.kill() })
+	m := s.launch(exec.Command(binary, "demo", "--wait", "1s", "--data", s.data), demoRE, demoMax)
+	s.url, s.admin = m[1], m[2]
+	return s
+}
+
 // start runs the process and waits until it says where it listens.
 func (s *server) start() {
 	s.t.Helper()
-	log, err := os.CreateTemp(s.t.TempDir(), "serve-*.log")
+	args := append(append(append([]string{}, s.under...), binary, "serve", "--listen", "127.0.0.1:0"), s.args()...)
+	s.url = s.launch(exec.Command(args[0], args[1:]...), listensRE, startMax)[1]
+}
+
+// launch runs a process and waits until it prints what is wanted, whose groups it gives.
+func (s *server) launch(cmd *exec.Cmd, wanted *regexp.Regexp, most time.Duration) []string {
+	s.t.Helper()
+	log, err := os.CreateTemp(s.t.TempDir(), "process-*.log")
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	args := append(append(append([]string{}, s.under...), binary, "serve", "--listen", "127.0.0.1:0"), s.args()...)
-	s.cmd, s.log, s.done = exec.Command(args[0], args[1:]...), log.Name(), make(chan struct{})
+	s.cmd, s.log, s.done = cmd, log.Name(), make(chan struct{})
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	// The server ends with the tests, whatever becomes of them.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -161,18 +180,18 @@ func (s *server) start() {
 		_ = cmd.Wait() // how it ended is in its log
 		close(done)
 	}(s.cmd, s.done)
-	for end := time.Now().Add(startMax); time.Now().Before(end); time.Sleep(pollEvery) {
-		if m := listensRE.FindStringSubmatch(s.output()); m != nil {
-			s.url = m[1]
-			return
+	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(pollEvery) {
+		if m := wanted.FindStringSubmatch(s.output()); m != nil {
+			return m
 		}
 		select {
 		case <-s.done:
-			s.t.Fatalf("the server does not start:\n%s", s.output())
+			s.t.Fatalf("the process ended:\n%s", s.output())
 		default:
 		}
 	}
-	s.t.Fatalf("the server does not listen in %v:\n%s", startMax, s.output())
+	s.t.Fatalf("nothing like %s was printed in %v:\n%s", wanted, most, s.output())
+	return nil
 }
 
 // output is what the process has printed, or its end.
