@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/writ-dev/writ/internal/policy"
 	"github.com/writ-dev/writ/internal/replay"
 	"github.com/writ-dev/writ/internal/row"
+	"github.com/writ-dev/writ/internal/state"
 	"github.com/writ-dev/writ/internal/store"
 )
 
@@ -113,6 +115,23 @@ func (f *forger) review(person string, change gov.EntryID, vote gov.Vote, with f
 // reviewIn is a review in a session.
 func (f *forger) reviewIn(session, person string, change gov.EntryID, vote gov.Vote, with func(*canon.ChangeReviewed)) {
 	f.t.Helper()
+	f.append(canon.KindChangeReviewed, in(person, session), f.reviewed(person, change, vote, with))
+}
+
+// reviewNamed is an approval in a session, by a user whose name is in the payload.
+func (f *forger) reviewNamed(session, person, user string, change gov.EntryID, with func(*canon.ChangeReviewed)) {
+	f.t.Helper()
+	body, payload := f.reviewed(person, change, gov.VoteApprove, with), canon.Payload{}
+	body.Commitments = map[canon.Group]canon.Commitment{}
+	name := state.PrincipalValue(gov.Principal{Type: gov.PrincipalUser, ID: user})
+	if err := payload.Seal(rand.Reader, body.Commitments, canon.GroupPrincipal, canon.AppendValue(nil, name)); err != nil {
+		f.t.Fatal(err)
+	}
+	f.put(f.Ledger, canon.KindChangeReviewed, in(person, session), body, payload)
+}
+
+func (f *forger) reviewed(person string, change gov.EntryID, vote gov.Vote, with func(*canon.ChangeReviewed)) canon.ChangeReviewed {
+	f.t.Helper()
 	item, err := f.ByID(f.t.Context(), change)
 	if err != nil {
 		f.t.Fatal(err)
@@ -126,7 +145,7 @@ func (f *forger) reviewIn(session, person string, change gov.EntryID, vote gov.V
 	if with != nil {
 		with(&body)
 	}
-	f.append(canon.KindChangeReviewed, in(person, session), body)
+	return body
 }
 
 func (f *forger) activate(by canon.Actor, body canon.BundleActivated) gov.EntryID {

@@ -304,7 +304,7 @@ func (a *App) bootstrap(ctx context.Context) (string, error) {
 		}
 	}
 	req := identity.KeyRequest{Role: state.RoleAdmin, Lifetime: identity.LifetimeMax, Note: "bootstrap, made by the first start without a valid administrator"}
-	issued, err := a.change.Issue(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, req)
+	issued, err := a.change.Issue(ctx, canon.Writ(), req)
 	return issued.Token, err
 }
 

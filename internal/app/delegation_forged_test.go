@@ -91,12 +91,12 @@ func TestReplayAccountsForEveryDelegation(t *testing.T) {
 		}, []string{"which no vote of this person could change"}},
 		"expired before its time": {func(f *forger, acme gov.BundleDigest) {
 			id, _ := f.request("p_tom", acme, nil)
-			f.append(canon.KindDelegationExpired, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.DelegationExpired{Delegation: id})
+			f.append(canon.KindDelegationExpired, canon.Writ(), canon.DelegationExpired{Delegation: id})
 		}, []string{"was not undecided by then"}},
 		"expired, and granted after": {func(f *forger, acme gov.BundleDigest) {
 			id, scope := f.request("p_tom", acme, nil)
 			f.after(25 * time.Hour)
-			f.append(canon.KindDelegationExpired, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.DelegationExpired{Delegation: id})
+			f.append(canon.KindDelegationExpired, canon.Writ(), canon.DelegationExpired{Delegation: id})
 			grant(f, "p_yuki", scope, f.voteOn("p_yuki", id, nil))
 		}, []string{"which no vote of this person could change"}},
 		"expired by somebody": {func(f *forger, acme gov.BundleDigest) {

@@ -46,7 +46,7 @@ func (f *forger) remove(by canon.Actor, who string) {
 func (f *forger) session(who, id, how string, with func(*canon.SignedIn)) {
 	f.t.Helper()
 	body := canon.SignedIn{
-		Session: id, Person: who, How: how, Issuer: idpURL, AuthTime: f.time().Format(canon.TimeLayout), Methods: []string{"pwd"},
+		Session: id, Person: who, How: how, Issuer: idpURL, AuthTime: f.time().Format(canon.TimeLayout), Methods: []string{"pwd"}, Groups: []gov.GroupID{"leads"},
 		ExpiresAt: f.time().Add(12 * time.Hour).Format(canon.TimeLayout), Commitments: none(),
 	}
 	if how == gov.SignInPasskey {
@@ -103,7 +103,7 @@ func (f *forger) find(id string) canon.SignedIn {
 func TestReplayAccountsForEveryPerson(t *testing.T) {
 	t.Parallel()
 	base := left(t)
-	system := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
+	system := canon.Writ()
 	for name, c := range map[string]struct {
 		build func(f *forger)
 		want  []string
@@ -314,6 +314,18 @@ func TestReplayHoldsActsAgainstSignIns(t *testing.T) {
 			f.session("p_maria", "m1", gov.SignInOIDC, nil)
 			f.reviewIn("m1", "p_maria", change, approve, said(f, "m1"))
 		}, nil, 3},
+		"as one of a group that the bundle has the person in": {func(f *forger, change gov.EntryID) {
+			f.session("p_maria", "m1", gov.SignInOIDC, func(b *canon.SignedIn) { b.Groups = nil })
+			f.reviewNamed("m1", "p_maria", "maria", change, said(f, "m1"))
+		}, nil, 3},
+		"as one of a group that nobody has the person in": {func(f *forger, change gov.EntryID) {
+			f.session("p_tom", "t1", gov.SignInOIDC, func(b *canon.SignedIn) { b.Groups = []gov.GroupID{"support"} })
+			f.reviewNamed("t1", "p_tom", "tom", change, said(f, "t1"))
+		}, []string{"as one of [leads], in which neither the session t1 nor the bundle has them"}, 3},
+		"as one of a group, and the name was erased": {func(f *forger, change gov.EntryID) {
+			f.session("p_maria", "m1", gov.SignInOIDC, func(b *canon.SignedIn) { b.Groups = nil })
+			f.reviewIn("m1", "p_maria", change, approve, said(f, "m1"))
+		}, nil, 2},
 		"before sessions were named": {func(f *forger, change gov.EntryID) {
 			f.session("p_maria", "m1", gov.SignInOIDC, nil)
 			f.review("p_maria", change, approve, said(f, "m1"))
@@ -398,7 +410,7 @@ func TestReplayHoldsActsAgainstSignIns(t *testing.T) {
 			c.build(f, f.propose(f.admin, acme, other))
 			report := f.replay()
 			f.wantsOf(report, c.want...)
-			if report.Held != c.held || report.Held+report.NotHeld[noSignIn] != report.Acts {
+			if report.Held != c.held || report.Held+report.NotHeld[noSignIn]+report.NotHeld[noName] != report.Acts {
 				t.Errorf("%d of %d acts held, want %d; %v", report.Held, report.Acts, c.held, report.NotHeld)
 			}
 			alone := f.replayOf(f.Ledger, nil)
@@ -411,6 +423,7 @@ func TestReplayHoldsActsAgainstSignIns(t *testing.T) {
 
 const (
 	noSignIn = "the entry names no session, and no sign-in is recorded that it could be of"
+	noName   = "the bundle may have the person in a group that their sign-in does not name, and the person's name was erased"
 	noOrg    = "the organization's ledger is not there"
 )
 

@@ -69,4 +69,4 @@ func TestReplayAccountsForEverySwitch(t *testing.T) {
 	}
 }
 
-func aSystem() canon.Actor { return canon.Actor{Type: canon.ActorSystem, ID: "writ"} }
+func aSystem() canon.Actor { return canon.Writ() }

@@ -90,14 +90,7 @@ func requestOf(d row.Doc) (Request, error) {
 
 // Find reads the request that a decision opened.
 func Find(ctx context.Context, l *ledger.Ledger, decision gov.EntryID) (Request, error) {
-	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DocKind, ID: string(decision)})
-	if err != nil {
-		return Request{}, err
-	}
-	if !ok {
-		return Request{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no request for approval " + string(gov.ApprovalOf(decision))}
-	}
-	return requestOf(doc)
+	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(decision)}, "request for approval "+string(gov.ApprovalOf(decision)), requestOf)
 }
 
 // Service takes votes and closes what is over. Its fields are set once, before use.
@@ -116,17 +109,8 @@ type Passkeys interface {
 
 // List gives requests, newest first: those in a state (empty: any) opened below an index.
 func (s *Service) List(ctx context.Context, env *live.Environment, in gov.ApprovalState, below int64, limit int) ([]Request, error) {
-	docs, err := env.Ledger.Store().Docs(ctx, env.Ledger.Name(), DocKind, string(in), below, limit)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Request, len(docs))
-	for i, d := range docs {
-		if out[i], err = requestOf(d); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	out, _, err := ledger.List(ctx, env.Ledger, DocKind, string(in), below, limit, requestOf)
+	return out, err
 }
 
 // pollEvery is how often a wait looks: a vote on another node is seen this late at most.
@@ -179,7 +163,7 @@ func (s *Service) closeRequests(ctx context.Context, env *live.Environment, now 
 		}
 		r.State = r.At(now)
 		body := canon.ApprovalExpired{Decision: r.Decision(), State: r.State}
-		actor := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
+		actor := canon.Writ()
 		_, err = s.append(ctx, env, canon.KindApprovalExpired, actor, body, nil, func(record *ledger.Record) {
 			record.Docs = append(decided(env, r, now), r.Doc())
 		})
@@ -203,31 +187,24 @@ func decided(env *live.Environment, r Request, at time.Time) []row.Doc {
 
 // append appends an entry whose record says what changes with it, and under which conditions.
 func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, with func(*ledger.Record)) (ledger.Receipt, error) {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Receipt{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
+	record, err := env.Ledger.Draft(s.Rand, kind, actor, body, payload)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	record := ledger.NewRecord(kind, draft, payload.Encode())
 	with(&record)
 	return env.Ledger.Append(ctx, record)
 }
 
 // said is the payload of what a person says: who it is, and a text or nothing.
 func (s *Service) said(commitments map[canon.Group]canon.Commitment, person gov.Principal, text any) (canon.Payload, error) {
-	var salts [2]canon.Salt
-	for i := range salts {
-		if _, err := io.ReadFull(s.Rand, salts[i][:]); err != nil {
-			return nil, fmt.Errorf("read randomness: %w", err)
-		}
-	}
 	payload := canon.Payload{}
-	payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(salts[0], canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person)))
+	if err := payload.Seal(s.Rand, commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person))); err != nil {
+		return nil, err
+	}
 	if text != nil && text != "" {
-		payload[canon.GroupText], commitments[canon.GroupText] = canon.Seal(salts[1], canon.GroupText, canon.AppendValue(nil, text))
+		if err := payload.Seal(s.Rand, commitments, canon.GroupText, canon.AppendValue(nil, text)); err != nil {
+			return nil, err
+		}
 	}
 	return payload, nil
 }

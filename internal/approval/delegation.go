@@ -93,14 +93,7 @@ func delegationOf(doc row.Doc) (Delegation, error) {
 
 // FindDelegation reads the standing consent that an entry asked for.
 func FindDelegation(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Delegation, error) {
-	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DelegationKind, ID: string(id)})
-	if err != nil {
-		return Delegation{}, err
-	}
-	if !ok {
-		return Delegation{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no delegation " + string(id)}
-	}
-	return delegationOf(doc)
+	return ledger.Find(ctx, l, row.DocKey{Kind: DelegationKind, ID: string(id)}, "delegation "+string(id), delegationOf)
 }
 
 // recordedAs is the state in which a document waits until it is found to be in another one.
@@ -119,23 +112,8 @@ func recordedAs(in gov.DelegationState) gov.DelegationState {
 // go on below, or 0: a page may hold fewer than limit, since time moves some on from what is recorded.
 func (s *Service) ListDelegations(ctx context.Context, env *live.Environment, in gov.DelegationState, below int64, limit int) (out []Delegation, next int64, err error) {
 	now := s.Now()
-	docs, err := env.Ledger.Store().Docs(ctx, env.Ledger.Name(), DelegationKind, string(recordedAs(in)), below, limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, doc := range docs {
-		d, err := delegationOf(doc)
-		if err != nil {
-			return nil, 0, err
-		}
-		if in == "" || d.At(env.Control(), now) == in {
-			out = append(out, d)
-		}
-	}
-	if len(docs) == limit {
-		next = docs[len(docs)-1].Opened
-	}
-	return out, next, nil
+	out, next, err = ledger.List(ctx, env.Ledger, DelegationKind, string(recordedAs(in)), below, limit, delegationOf)
+	return slices.DeleteFunc(out, func(d Delegation) bool { return in != "" && d.At(env.Control(), now) != in }), next, err
 }
 
 // DelegationAsk is a standing consent as a person asks for it.
@@ -426,7 +404,7 @@ func (s *Service) closeDelegations(ctx context.Context, env *live.Environment, n
 			return closed, err
 		}
 		d.State = gov.DelegationExpired
-		actor := canon.Actor{Type: canon.ActorSystem, ID: "writ"}
+		actor := canon.Writ()
 		_, err = s.append(ctx, env, canon.KindDelegationExpired, actor, canon.DelegationExpired{Delegation: d.ID()}, nil, func(r *ledger.Record) {
 			b := env.Control().Engine.Bundle() // there is one: the request was for a gate of it, or of one before
 			r.Docs = append(outbox.Owe(b, env.Ledger.Name(), d.Asked.Asked.Groups, now, gov.EventApprovalDecided), d.document())

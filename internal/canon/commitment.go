@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -43,6 +44,16 @@ type Payload map[Group]Sealed
 // Seal makes the sealed form of a canonical value and the commitment to it.
 func Seal(salt Salt, group Group, canonical []byte) (Sealed, Commitment) {
 	return Sealed{Salt: hex.EncodeToString(salt[:]), Value: canonical}, commit(salt[:], group, canonical)
+}
+
+// Seal adds the value of a group to p, with a salt read from random, and the commitment to it to commitments.
+func (p Payload) Seal(random io.Reader, commitments map[Group]Commitment, group Group, canonical []byte) error {
+	var salt Salt
+	if _, err := io.ReadFull(random, salt[:]); err != nil {
+		return fmt.Errorf("read randomness: %w", err)
+	}
+	p[group], commitments[group] = Seal(salt, group, canonical)
+	return nil
 }
 
 // Commitment recomputes the commitment to s.

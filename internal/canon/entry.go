@@ -36,6 +36,9 @@ func (a Actor) Is(b Actor) bool { return a.Type == b.Type && a.ID == b.ID }
 // Who is the actor without the session.
 func (a Actor) Who() Actor { return Actor{Type: a.Type, ID: a.ID} }
 
+// Writ is the actor of what nobody asked for: a job, or a rule of the bundle.
+func Writ() Actor { return Actor{Type: ActorSystem, ID: "writ"} }
+
 // The types of actor.
 const (
 	ActorAgent  = "agent"

@@ -143,7 +143,7 @@ func delegationVote(vote gov.Vote, state gov.DelegationState, commitments map[ca
 
 func place(t testing.TB, kind canon.Kind, body any) []byte {
 	t.Helper()
-	d, err := canon.NewDraft("prod", kind, canon.Nonce{1, 2, 3}, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	d, err := canon.NewDraft("prod", kind, canon.Nonce{1, 2, 3}, canon.Writ(), body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/writ-dev/writ/internal/bundle"
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -36,22 +35,6 @@ type Service struct {
 // Removals says whether a person, named by the opaque reference, was removed after a time. internal/people implements it.
 type Removals interface {
 	RemovedSince(ctx context.Context, person string, since time.Time) (bool, error)
-}
-
-func (s *Service) nonce() (canon.Nonce, error) {
-	var n canon.Nonce
-	if _, err := io.ReadFull(s.Rand, n[:]); err != nil {
-		return n, fmt.Errorf("read randomness: %w", err)
-	}
-	return n, nil
-}
-
-func (s *Service) salt() (canon.Salt, error) {
-	var salt canon.Salt
-	if _, err := io.ReadFull(s.Rand, salt[:]); err != nil {
-		return salt, fmt.Errorf("read randomness: %w", err)
-	}
-	return salt, nil
 }
 
 // Source says where a bundle comes from, as evidence.
@@ -85,30 +68,17 @@ func (s *Service) Bootstrap(ctx context.Context, caller identity.Caller, name go
 			"environment %s has the active bundle %s; replacing it takes a reviewed change: writ changes propose", name, active)}
 	}
 	body := canon.BundleActivated{Bundle: b.Digest, How: canon.HowBootstrap, Commit: from.Commit, Branch: from.Branch}
-	record, err := s.record(name, caller, body, b)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindBundleActivated, caller.Actor(s.Key), body, nil)
 	if err != nil {
 		return Activated{}, err
 	}
+	record.Blobs = []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
 	record.Epoch = control.Epoch // two administrators at once: the second one is refused as stale
 	receipt, err := env.Ledger.Append(ctx, record)
 	if err != nil {
 		return Activated{}, err
 	}
 	return Activated{BundleActivated: body, Receipt: receipt}, env.Refresh(ctx)
-}
-
-func (s *Service) record(name gov.Environment, caller identity.Caller, body canon.BundleActivated, b *bundle.Bundle) (ledger.Record, error) {
-	nonce, err := s.nonce()
-	if err != nil {
-		return ledger.Record{}, err
-	}
-	draft, err := canon.NewDraft(name, canon.KindBundleActivated, nonce, caller.Actor(s.Key), body)
-	if err != nil {
-		return ledger.Record{}, err
-	}
-	record := ledger.NewRecord(canon.KindBundleActivated, draft, nil)
-	record.Blobs = []row.Blob{{Digest: string(b.Digest), Data: b.Tar()}}
-	return record, nil
 }
 
 func (s *Service) fit(engine *policy.Engine, name gov.Environment) error {

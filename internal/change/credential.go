@@ -27,17 +27,13 @@ func (s *Service) Issue(ctx context.Context, actor canon.Actor, req identity.Key
 	}
 	var payload canon.Payload
 	if made.User != nil {
-		salt, err := s.salt()
-		if err != nil {
+		payload, made.Body.Commitments = canon.Payload{}, map[canon.Group]canon.Commitment{}
+		if err := payload.Seal(s.Rand, made.Body.Commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(*made.User))); err != nil {
 			return Issued{}, err
 		}
-		value := canon.AppendValue(nil, state.PrincipalValue(*made.User))
-		sealed, commitment := canon.Seal(salt, canon.GroupPrincipal, value)
-		payload = canon.Payload{canon.GroupPrincipal: sealed}
-		made.Body.Commitments = map[canon.Group]canon.Commitment{canon.GroupPrincipal: commitment}
 	}
 	env := s.Environments.Open(made.Ledger)
-	receipt, err := s.append(ctx, env, actor, canon.KindCredentialIssued, made.Body, payload.Encode())
+	receipt, err := s.append(ctx, env, actor, canon.KindCredentialIssued, made.Body, payload)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -68,12 +64,8 @@ func (s *Service) Revoke(ctx context.Context, actor canon.Actor, id gov.Credenti
 const changeTriesMax = 16
 
 // append records a change of control state and brings this node's state up to it.
-func (s *Service) append(ctx context.Context, env *live.Environment, actor canon.Actor, kind canon.Kind, body any, payload []byte) (ledger.Receipt, error) {
-	nonce, err := s.nonce()
-	if err != nil {
-		return ledger.Receipt{}, err
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
+func (s *Service) append(ctx context.Context, env *live.Environment, actor canon.Actor, kind canon.Kind, body any, payload canon.Payload) (ledger.Receipt, error) {
+	record, err := env.Ledger.Draft(s.Rand, kind, actor, body, payload)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
@@ -81,7 +73,6 @@ func (s *Service) append(ctx context.Context, env *live.Environment, actor canon
 		if err := env.Refresh(ctx); err != nil {
 			return ledger.Receipt{}, err
 		}
-		record := ledger.NewRecord(kind, draft, payload)
 		record.Epoch = env.Control().Epoch
 		receipt, err := env.Ledger.Append(ctx, record)
 		if errors.Is(err, ledger.ErrStale) {

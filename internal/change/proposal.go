@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -97,29 +96,13 @@ func proposalOf(d row.Doc) (Proposal, error) {
 
 // Find reads a change.
 func (s *Service) Find(ctx context.Context, env *live.Environment, id gov.EntryID) (Proposal, error) {
-	doc, ok, err := env.Ledger.Store().Doc(ctx, env.Ledger.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
-	if err != nil {
-		return Proposal{}, err
-	}
-	if !ok {
-		return Proposal{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no change " + string(id)}
-	}
-	return proposalOf(doc)
+	return ledger.Find(ctx, env.Ledger, row.DocKey{Kind: DocKind, ID: string(id)}, "change "+string(id), proposalOf)
 }
 
 // List gives changes, newest first: those in a state (empty: any) opened below an index.
 func (s *Service) List(ctx context.Context, env *live.Environment, in gov.ChangeState, below int64, limit int) ([]Proposal, error) {
-	docs, err := env.Ledger.Store().Docs(ctx, env.Ledger.Name(), DocKind, string(in), below, limit)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Proposal, len(docs))
-	for i, d := range docs {
-		if out[i], err = proposalOf(d); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
+	out, _, err := ledger.List(ctx, env.Ledger, DocKind, string(in), below, limit, proposalOf)
+	return out, err
 }
 
 // Propose asks for a bundle to replace the active one. It must define the environment and pass its own tests.
@@ -177,15 +160,10 @@ func mayPropose(caller identity.Caller, env *live.Environment) error {
 
 // place appends an entry whose documents say under which conditions.
 func (s *Service) place(ctx context.Context, env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, with func(*ledger.Record)) (ledger.Receipt, error) {
-	nonce, err := s.nonce()
+	record, err := env.Ledger.Draft(s.Rand, kind, actor, body, payload)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
-	if err != nil {
-		return ledger.Receipt{}, err
-	}
-	record := ledger.NewRecord(kind, draft, payload.Encode())
 	with(&record)
 	return env.Ledger.Append(ctx, record)
 }
@@ -259,16 +237,14 @@ func (s *Service) review(ctx context.Context, person identity.Caller, env *live.
 
 // sealed is the payload of what a person said.
 func (s *Service) sealed(commitments map[canon.Group]canon.Commitment, person identity.Caller, comment string) (canon.Payload, error) {
-	var salts [2]canon.Salt
-	for i := range salts {
-		if _, err := io.ReadFull(s.Rand, salts[i][:]); err != nil {
-			return nil, fmt.Errorf("read randomness: %w", err)
-		}
-	}
 	payload := canon.Payload{}
-	payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(salts[0], canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person.Principal)))
+	if err := payload.Seal(s.Rand, commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person.Principal))); err != nil {
+		return nil, err
+	}
 	if comment != "" {
-		payload[canon.GroupText], commitments[canon.GroupText] = canon.Seal(salts[1], canon.GroupText, canon.AppendValue(nil, comment))
+		if err := payload.Seal(s.Rand, commitments, canon.GroupText, canon.AppendValue(nil, comment)); err != nil {
+			return nil, err
+		}
 	}
 	return payload, nil
 }

@@ -130,7 +130,7 @@ func (s *Service) activateDue(ctx context.Context, env *live.Environment, p Prop
 	body := canon.ChangeScheduled{Change: p.ID(), State: p.State, Reason: why}
 	b := control.Engine.Bundle() // a change is scheduled in the place of one
 	owed := outbox.Owe(b, env.Ledger.Name(), b.Approvers, s.Now(), gov.EventChangeNotActivated)
-	_, err = s.scheduled(ctx, env, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, p, body, owed...)
+	_, err = s.scheduled(ctx, env, canon.Writ(), p, body, owed...)
 	return unlessMoved(err)
 }
 

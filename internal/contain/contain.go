@@ -105,14 +105,7 @@ func switchOf(doc row.Doc) (Switch, error) {
 
 // Find reads a switch.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Switch, error) {
-	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
-	if err != nil {
-		return Switch{}, err
-	}
-	if !ok {
-		return Switch{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no switch " + string(id)}
-	}
-	return switchOf(doc)
+	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "switch "+string(id), switchOf)
 }
 
 // List gives switches, newest first: those in a state (empty: any) engaged below an index. next is the index to go on below, or 0:
@@ -122,24 +115,9 @@ func (s *Service) List(ctx context.Context, env *live.Environment, in gov.Switch
 	if in == gov.SwitchIsExpired {
 		recorded = "" // those whose time is over and that nobody recorded as such yet, too
 	}
-	docs, err := env.Ledger.Store().Docs(ctx, env.Ledger.Name(), DocKind, string(recorded), below, limit)
-	if err != nil {
-		return nil, 0, err
-	}
 	now := s.Now()
-	for _, doc := range docs {
-		found, err := switchOf(doc)
-		if err != nil {
-			return nil, 0, err
-		}
-		if in == "" || found.StateAt(now) == in {
-			out = append(out, found)
-		}
-	}
-	if len(docs) == limit {
-		next = docs[len(docs)-1].Opened
-	}
-	return out, next, nil
+	out, next, err = ledger.List(ctx, env.Ledger, DocKind, string(recorded), below, limit, switchOf)
+	return slices.DeleteFunc(out, func(w Switch) bool { return in != "" && w.StateAt(now) != in }), next, err
 }
 
 // Service engages and releases. Its fields are set once, before use.
@@ -175,7 +153,7 @@ func responds(roles []gov.Role) bool {
 }
 
 // Rule is Writ itself, acting by a rule of the bundle.
-func Rule() By { return By{actor: canon.Actor{Type: canon.ActorSystem, ID: "writ"}} }
+func Rule() By { return By{actor: canon.Writ()} }
 
 // Stop is what is to be stopped.
 type Stop struct {
@@ -384,15 +362,10 @@ func (s *Service) Close(ctx context.Context, env *live.Environment) (closed int,
 }
 
 func (s *Service) append(ctx context.Context, env *live.Environment, kind canon.Kind, by By, body any, payload canon.Payload, with func(*ledger.Record)) (ledger.Receipt, error) {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Receipt{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, by.actor, body)
+	record, err := env.Ledger.Draft(s.Rand, kind, by.actor, body, payload)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	record := ledger.NewRecord(kind, draft, payload.Encode())
 	with(&record)
 	return env.Ledger.Append(ctx, record)
 }
@@ -402,12 +375,8 @@ func (s *Service) said(by By, commitments *map[canon.Group]canon.Commitment) (ca
 	if by.person == nil {
 		return nil, nil
 	}
-	var salt canon.Salt
-	if _, err := io.ReadFull(s.Rand, salt[:]); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
-	}
 	payload := canon.Payload{}
 	*commitments = map[canon.Group]canon.Commitment{}
-	payload[canon.GroupPrincipal], (*commitments)[canon.GroupPrincipal] = canon.Seal(salt, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(*by.person)))
-	return payload, nil
+	err := payload.Seal(s.Rand, *commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(*by.person)))
+	return payload, err
 }

@@ -2,8 +2,6 @@ package decide
 
 import (
 	"context"
-	"fmt"
-	"io"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -44,15 +42,10 @@ func (s *Service) Scan(ctx context.Context, caller identity.Caller, t Text) (Sca
 	if t.Session != "" {
 		body.LabelsAdded = suspected(found.findings)
 	}
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return Scanned{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), canon.KindScanned, nonce, canon.Actor{Type: canon.ActorAgent, ID: string(caller.Agent)}, body)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindScanned, canon.Actor{Type: canon.ActorAgent, ID: string(caller.Agent)}, body, nil)
 	if err != nil {
 		return Scanned{}, err
 	}
-	record := ledger.NewRecord(canon.KindScanned, draft, nil)
 	if t.Session != "" {
 		marks := s.read(t.Session, t.Channel == scan.Prompt && len(body.LabelsAdded) == 0, found)
 		record.Session, record.SessionSeen, record.LabelsAdded = t.Session, ledger.AnySession, body.LabelsAdded

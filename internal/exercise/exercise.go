@@ -103,33 +103,12 @@ func exerciseOf(doc row.Doc) (Exercise, error) {
 
 // Find reads an exercise. Errors are *gov.Error.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Exercise, error) {
-	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
-	if err != nil {
-		return Exercise{}, err
-	}
-	if !ok {
-		return Exercise{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no exercise " + string(id)}
-	}
-	return exerciseOf(doc)
+	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "exercise "+string(id), exerciseOf)
 }
 
 // List gives exercises, newest first, begun below an index. next is the index to go on below, or 0.
 func List(ctx context.Context, l *ledger.Ledger, below int64, limit int) (out []Exercise, next int64, err error) {
-	docs, err := l.Store().Docs(ctx, l.Name(), DocKind, "", below, limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, doc := range docs {
-		e, err := exerciseOf(doc)
-		if err != nil {
-			return nil, 0, err
-		}
-		out = append(out, e)
-	}
-	if len(docs) == limit {
-		next = docs[len(docs)-1].Opened
-	}
-	return out, next, nil
+	return ledger.List(ctx, l, DocKind, "", below, limit, exerciseOf)
 }
 
 // Service begins and ends exercises. Its fields are set once, before use.
@@ -166,7 +145,7 @@ func (s *Service) Begin(ctx context.Context, caller identity.Caller, env *live.E
 	if err != nil {
 		return Exercise{}, err
 	}
-	record, err := s.draft(env, canon.KindExercise, caller.Actor(s.Key), body, payload)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindExercise, caller.Actor(s.Key), body, payload)
 	if err != nil {
 		return Exercise{}, err
 	}
@@ -271,7 +250,7 @@ func (s *Service) File(ctx context.Context, caller identity.Caller, env *live.En
 	if err != nil {
 		return Exercise{}, err
 	}
-	record, err := s.draft(env, canon.KindExerciseResult, caller.Actor(s.Key), result, payload)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindExerciseResult, caller.Actor(s.Key), result, payload)
 	if err != nil {
 		return Exercise{}, err
 	}
@@ -340,25 +319,9 @@ func (s *Service) said(c identity.Caller, person *string, commitments *map[canon
 	if c.Role != state.RolePerson {
 		return nil, nil
 	}
-	var salt canon.Salt
-	if _, err := io.ReadFull(s.Rand, salt[:]); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
-	}
 	*person = identity.PrincipalRef(s.Key, c.Principal)
 	payload := canon.Payload{}
 	*commitments = map[canon.Group]canon.Commitment{}
-	payload[canon.GroupPrincipal], (*commitments)[canon.GroupPrincipal] = canon.Seal(salt, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(c.Principal)))
-	return payload, nil
-}
-
-func (s *Service) draft(env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) (ledger.Record, error) {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
-	if err != nil {
-		return ledger.Record{}, err
-	}
-	return ledger.NewRecord(kind, draft, payload.Encode()), nil
+	err := payload.Seal(s.Rand, *commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(c.Principal)))
+	return payload, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ func (s *Service) Report(ctx context.Context, person identity.Caller, env *live.
 	if err != nil {
 		return Incident{}, err
 	}
-	record, err := s.draft(env, canon.KindIncidentReported, person.Actor(s.Key), body, payload)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindIncidentReported, person.Actor(s.Key), body, payload)
 	if err != nil {
 		return Incident{}, err
 	}
@@ -139,7 +138,7 @@ func (s *Service) act(ctx context.Context, person identity.Caller, env *live.Env
 	if err := i.Check(now, body); err != nil {
 		return i, err
 	}
-	record, err := s.draft(env, canon.KindIncidentEvent, person.Actor(s.Key), body, payload)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindIncidentEvent, person.Actor(s.Key), body, payload)
 	if err != nil {
 		return i, err
 	}
@@ -301,14 +300,10 @@ func told(i Incident, body canon.IncidentEvent) []gov.Event {
 
 // said is the payload of what a person does: who it is, and their words, which may name somebody.
 func (s *Service) said(commitments map[canon.Group]canon.Commitment, person gov.Principal, text string, owner *gov.Principal) (canon.Payload, error) {
-	var salts [2]canon.Salt
-	for n := range salts {
-		if _, err := io.ReadFull(s.Rand, salts[n][:]); err != nil {
-			return nil, fmt.Errorf("read randomness: %w", err)
-		}
-	}
 	payload := canon.Payload{}
-	payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(salts[0], canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person)))
+	if err := payload.Seal(s.Rand, commitments, canon.GroupPrincipal, canon.AppendValue(nil, state.PrincipalValue(person))); err != nil {
+		return nil, err
+	}
 	words := map[string]any{}
 	if text = strings.TrimSpace(text); text != "" {
 		words["text"] = text
@@ -316,10 +311,11 @@ func (s *Service) said(commitments map[canon.Group]canon.Commitment, person gov.
 	if owner != nil {
 		words["owner"] = state.PrincipalValue(*owner)
 	}
-	if len(words) > 0 {
-		payload[canon.GroupText], commitments[canon.GroupText] = canon.Seal(salts[1], canon.GroupText, canon.AppendValue(nil, words))
+	if len(words) == 0 {
+		return payload, nil
 	}
-	return payload, nil
+	err := payload.Seal(s.Rand, commitments, canon.GroupText, canon.AppendValue(nil, words))
+	return payload, err
 }
 
 // refs checks what a step names, and sorts it.

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/contain"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
@@ -84,14 +83,7 @@ func document(doc row.Doc, i state.Incident) row.Doc {
 
 // Find reads an incident. Errors are *gov.Error.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.IncidentID) (Incident, error) {
-	doc, ok, err := l.Store().Doc(ctx, l.Name(), row.DocKey{Kind: DocKind, ID: string(id)})
-	if err != nil {
-		return Incident{}, err
-	}
-	if !ok {
-		return Incident{}, &gov.Error{Code: gov.CodeNotFound, Detail: "there is no incident " + string(id)}
-	}
-	return incidentOf(doc)
+	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "incident "+string(id), incidentOf)
 }
 
 // Filter says which incidents are asked for. What is zero is any.
@@ -261,17 +253,4 @@ func responder(c identity.Caller, env *live.Environment) error {
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "only people with the role responder or admin in the environment " + string(env.Ledger.Name()) + " work on its incidents"}
 	}
 	return nil
-}
-
-// draft makes the record of an entry.
-func (s *Service) draft(env *live.Environment, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) (ledger.Record, error) {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), kind, nonce, actor, body)
-	if err != nil {
-		return ledger.Record{}, err
-	}
-	return ledger.NewRecord(kind, draft, payload.Encode()), nil
 }

@@ -93,7 +93,7 @@ func (s *Service) record(ctx context.Context, env *live.Environment, i Incident,
 	if err := i.Check(s.Now().UTC(), body); err != nil {
 		return err
 	}
-	record, err := s.draft(env, canon.KindIncidentEvent, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body, nil)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindIncidentEvent, canon.Writ(), body, nil)
 	if err != nil {
 		return err
 	}

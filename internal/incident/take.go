@@ -209,7 +209,7 @@ func (p *plan) add(ctx context.Context, e Emitted) (more bool, err error) {
 			owed = append(owed, gov.EventIncidentOpened)
 		}
 	}
-	record, err := p.draft(p.env, canon.KindSignal, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, e.Signal, nil)
+	record, err := p.env.Ledger.Draft(p.Rand, canon.KindSignal, canon.Writ(), e.Signal, nil)
 	if err != nil {
 		return false, err
 	}

@@ -39,7 +39,7 @@ func opened(t *testing.T) (*Service, *live.Environment) {
 	})
 	s := &Service{Key: []byte("key"), Now: time.Now, Rand: rand.Reader}
 	env := live.NewEnvironment(l, live.NewEngines(st))
-	record, err := s.draft(env, canon.KindHeartbeat, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.Heartbeat{Node: "n"}, nil)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindHeartbeat, canon.Writ(), canon.Heartbeat{Node: "n"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"time"
 
@@ -101,15 +100,10 @@ func (c *Clerk) Refused(ctx context.Context, r canon.Refusals) error {
 }
 
 func (c *Clerk) append(ctx context.Context, kind canon.Kind, body any, first bool) error {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(c.Rand, nonce[:]); err != nil {
-		return fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(c.Ledger.name, kind, nonce, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	record, err := c.Ledger.Draft(c.Rand, kind, canon.Writ(), body, nil)
 	if err != nil {
 		return err
 	}
-	record := NewRecord(kind, draft, nil)
 	record.First = first
 	_, err = c.Ledger.Append(ctx, record)
 	return err

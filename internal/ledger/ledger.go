@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -81,6 +82,19 @@ type Amend struct {
 // NewRecord is a record with no conditions.
 func NewRecord(kind canon.Kind, draft canon.Draft, payload []byte) Record {
 	return Record{Draft: draft, Kind: kind, Payload: payload, Epoch: AnyEpoch, Supersedes: -1, ResultOf: -1}
+}
+
+// Draft is a record with no conditions of an entry by an actor. The nonce of its id is read from random.
+func (l *Ledger) Draft(random io.Reader, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload) (Record, error) {
+	var nonce canon.Nonce
+	if _, err := io.ReadFull(random, nonce[:]); err != nil {
+		return Record{}, fmt.Errorf("read randomness: %w", err)
+	}
+	draft, err := canon.NewDraft(l.name, kind, nonce, actor, body)
+	if err != nil {
+		return Record{}, err
+	}
+	return NewRecord(kind, draft, payload.Encode()), nil
 }
 
 // Receipt proves that an entry is in the ledger. Only Append makes one that has been appended: there is no other way to

@@ -113,7 +113,7 @@ func nonce(t *testing.T) canon.Nonce {
 
 func heartbeat(t *testing.T) ledger.Record {
 	t.Helper()
-	draft, err := canon.NewDraft(env, canon.KindHeartbeat, nonce(t), canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.Heartbeat{Node: "n1"})
+	draft, err := canon.NewDraft(env, canon.KindHeartbeat, nonce(t), canon.Writ(), canon.Heartbeat{Node: "n1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,19 +43,14 @@ func (s *Service) Warn(ctx context.Context, env *live.Environment) error {
 }
 
 func (s *Service) warn(ctx context.Context, env *live.Environment, doc row.Doc, now time.Time) error {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return fmt.Errorf("read randomness: %w", err)
-	}
 	body, err := warningOf(doc, now)
 	if err != nil {
 		return err
 	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), canon.KindLimitWarning, nonce, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindLimitWarning, canon.Writ(), body, nil)
 	if err != nil {
 		return err
 	}
-	record := ledger.NewRecord(canon.KindLimitWarning, draft, nil)
 	if engine := env.Control().Engine; engine != nil {
 		record.Docs = outbox.Owe(engine.Bundle(), env.Ledger.Name(), nil, now, gov.EventLimitWarning)
 	}

@@ -234,15 +234,10 @@ func (s *Service) record(ctx context.Context, env *live.Environment, o box, d ro
 func (s *Service) append(ctx context.Context, env *live.Environment, body canon.Notification, d row.Doc) (ledger.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return ledger.Receipt{}, fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(env.Ledger.Name(), canon.KindNotification, nonce, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, body)
+	record, err := env.Ledger.Draft(s.Rand, canon.KindNotification, canon.Writ(), body, nil)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	record := ledger.NewRecord(canon.KindNotification, draft, nil)
 	record.Docs = []row.Doc{d}
 	return env.Ledger.Append(ctx, record)
 }

@@ -62,15 +62,10 @@ func (s *Service) org() *live.Environment { return s.Environments.Open(gov.OrgLe
 
 // record appends an entry about people with the documents that it changes.
 func (s *Service) record(ctx context.Context, kind canon.Kind, actor canon.Actor, body any, payload canon.Payload, docs ...row.Doc) error {
-	var nonce canon.Nonce
-	if _, err := io.ReadFull(s.Rand, nonce[:]); err != nil {
-		return fmt.Errorf("read randomness: %w", err)
-	}
-	draft, err := canon.NewDraft(gov.OrgLedger, kind, nonce, actor, body)
+	r, err := s.org().Ledger.Draft(s.Rand, kind, actor, body, payload)
 	if err != nil {
 		return err
 	}
-	r := ledger.NewRecord(kind, draft, payload.Encode())
 	r.Docs = docs
 	_, err = s.org().Ledger.Append(ctx, r)
 	if errors.Is(err, ledger.ErrStale) {
@@ -81,10 +76,6 @@ func (s *Service) record(ctx context.Context, kind canon.Kind, actor canon.Actor
 
 // sealName commits to a person's name, and the profile that came with it.
 func (s *Service) sealName(commitments map[canon.Group]canon.Commitment, p gov.Principal, profile identity.Profile) (canon.Payload, error) {
-	var salt canon.Salt
-	if _, err := io.ReadFull(s.Rand, salt[:]); err != nil {
-		return nil, fmt.Errorf("read randomness: %w", err)
-	}
 	value := state.PrincipalValue(p)
 	if profile.Name != "" {
 		value["name"] = profile.Name
@@ -92,9 +83,9 @@ func (s *Service) sealName(commitments map[canon.Group]canon.Commitment, p gov.P
 	if profile.Email != "" {
 		value["email"] = profile.Email
 	}
-	sealed, commitment := canon.Seal(salt, canon.GroupPrincipal, canon.AppendValue(nil, value))
-	commitments[canon.GroupPrincipal] = commitment
-	return canon.Payload{canon.GroupPrincipal: sealed}, nil
+	payload := canon.Payload{}
+	err := payload.Seal(s.Rand, commitments, canon.GroupPrincipal, canon.AppendValue(nil, value))
+	return payload, err
 }
 
 // subkey derives a key for one use.

@@ -386,7 +386,7 @@ func (s *Service) SignedOutAt(ctx context.Context, logoutToken string) error {
 	found = slices.DeleteFunc(found, func(x Session) bool { return x.Issuer != issuer })
 	slices.SortStableFunc(found, func(a, b Session) int { return cmp.Compare(a.AllowedBy, b.AllowedBy) }) // what was allowed ends with what allowed it
 	for _, x := range found {
-		if err := s.end(ctx, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, x.ID(), gov.SessionSignedOutAtIssuer); err != nil {
+		if err := s.end(ctx, canon.Writ(), x.ID(), gov.SessionSignedOutAtIssuer); err != nil {
 			return err
 		}
 	}

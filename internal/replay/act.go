@@ -1,18 +1,22 @@
 package replay
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
+	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // Why an act is not held against the organization's ledger.
 const (
 	unheldNoOrg    = "the organization's ledger is not there"
 	unheldNoSignIn = "the entry names no session, and no sign-in is recorded that it could be of"
+	unheldNoName   = "the bundle may have the person in a group that their sign-in does not name, and the person's name was erased"
 )
 
 // facts are what the entry of an act says of the sign-in, where the rule asks for a fresh one.
@@ -21,6 +25,7 @@ type facts struct {
 	authTime string
 	methods  []string
 	level    string
+	groups   []gov.GroupID // for which the person acted
 }
 
 // factsOf gives what an entry says of the sign-in; ok is false where it says nothing.
@@ -28,28 +33,28 @@ func factsOf(e canon.Entry) (f facts, ok bool, err error) {
 	switch e.Kind {
 	case canon.KindApprovalVote:
 		b, err := canon.Body[canon.ApprovalVote](e)
-		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level}, true, err
+		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level, b.Groups}, true, err
 	case canon.KindDelegationVote:
 		b, err := canon.Body[canon.DelegationVote](e)
-		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level}, true, err
+		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level, b.Groups}, true, err
 	case canon.KindDelegationGranted:
 		b, err := canon.Body[canon.DelegationGranted](e)
-		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level}, true, err
+		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level, b.Groups}, true, err
 	case canon.KindChangeReviewed:
 		b, err := canon.Body[canon.ChangeReviewed](e)
-		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level}, true, err
+		return facts{b.Issuer, b.AuthTime, b.Methods, b.Level, b.Groups}, true, err
 	case canon.KindBundleActivated:
 		b, err := canon.Body[canon.BundleActivated](e)
 		if err != nil || b.SignIn == nil {
 			return facts{}, false, err
 		}
-		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level}, true, nil
+		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level, b.SignIn.Groups}, true, nil
 	case canon.KindIncidentEvent:
 		b, err := canon.Body[canon.IncidentEvent](e)
 		if err != nil || b.SignIn == nil {
 			return facts{}, false, err
 		}
-		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level}, true, nil
+		return facts{b.SignIn.Issuer, b.SignIn.AuthTime, b.SignIn.Methods, b.SignIn.Level, b.SignIn.Groups}, true, nil
 	default:
 		return facts{}, false, nil
 	}
@@ -85,7 +90,7 @@ func (a *acts) count(unheld string) {
 }
 
 // hold holds an entry against the organization's ledger: whoever it names had to be able to act then. It says what is wrong.
-func (p *player) hold(e canon.Entry) (string, error) {
+func (p *player) hold(ctx context.Context, e canon.Entry, raw ledger.Raw) (string, error) {
 	by := e.Actor.Type
 	if by != canon.ActorPerson && by != canon.ActorAdmin {
 		return unlawful(e), nil
@@ -111,9 +116,42 @@ func (p *player) hold(e canon.Entry) (string, error) {
 		return p.people.unattended(due, e, at), nil
 	}
 	unheld, what := p.people.hold(e, at, said, says)
+	if unheld == "" && what == "" {
+		if unheld, what, err = p.claims(ctx, e, raw, said.groups); err != nil {
+			return "", err
+		}
+	}
 	p.acts.count(unheld)
 	wrong.add("%s", what)
 	return wrong.String(), nil
+}
+
+// claims says for which groups a person acted that neither the session that the entry names nor the bundle in force has them in. A
+// bundle lists people by name, which stands in the payload and may be erased: then the act is not held.
+func (p *player) claims(ctx context.Context, e canon.Entry, raw ledger.Raw, groups []gov.GroupID) (unheld, what string, err error) {
+	s, known := p.people.sessions[e.Actor.Session]
+	if !known {
+		return "", "", nil // of before sessions were named
+	}
+	claimed := without(groups, s.Groups)
+	if len(claimed) == 0 {
+		return "", "", nil
+	}
+	payload, err := p.payload(ctx, raw)
+	if err != nil {
+		return "", "", err
+	}
+	named, ok := state.PrincipalOf(payload)
+	if !ok && len(payload) == 0 {
+		return unheldNoName, "", nil
+	}
+	if p.control.Engine != nil {
+		claimed = without(claimed, p.control.Engine.Bundle().GroupsOf(named))
+	}
+	if len(claimed) > 0 {
+		what = fmt.Sprintf("by %s as one of %v, in which neither the session %s nor the bundle has them", e.Actor.ID, claimed, s.Session)
+	}
+	return "", what, nil
 }
 
 // unlawful says what neither a person nor an administrator did, and only they do.

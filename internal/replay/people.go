@@ -431,8 +431,8 @@ func (f *faults) add(format string, args ...any) {
 // String joins them.
 func (f faults) String() string { return strings.Join(f, "; ") }
 
-func without(roles, these []gov.Role) []gov.Role {
-	return slices.DeleteFunc(slices.Clone(roles), func(r gov.Role) bool { return slices.Contains(these, r) })
+func without[T comparable](list, these []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return slices.Contains(these, v) })
 }
 
 // short is the front of an id that is long.

@@ -219,7 +219,7 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 		p.label(body.Session, body.LabelsAdded)
 		return err
 	}
-	if err := p.follow(t); err != nil {
+	if err := p.follow(ctx, t); err != nil {
 		return err
 	}
 	if !t.entry.Kind.ChangesControl() {
@@ -236,7 +236,7 @@ func (p *player) fold(ctx context.Context, t *step) (err error) {
 }
 
 // follow says what an entry other than a decision does not follow from.
-func (p *player) follow(t *step) error {
+func (p *player) follow(ctx context.Context, t *step) error {
 	var wrong faults
 	takes := []func() (string, error){
 		func() (string, error) { return p.account.take(t.entry, t.raw, p.approvers()) },
@@ -245,7 +245,7 @@ func (p *player) follow(t *step) error {
 		func() (string, error) { return p.vote(t.entry) },
 	}
 	if p.instead == nil { // before the others: what a change is becomes of it with this entry
-		takes = slices.Insert(takes, 0, func() (string, error) { return p.hold(t.entry) })
+		takes = slices.Insert(takes, 0, func() (string, error) { return p.hold(ctx, t.entry, t.raw) })
 		takes = append(takes, func() (string, error) { return p.incidents.take(t.entry, t.raw.Index) })
 	}
 	if p.instead == nil && p.ledger.Name() == gov.OrgLedger {

@@ -103,7 +103,7 @@ func (r *rig) grow(n int) {
 		if _, err := rand.Read(nonce[:]); err != nil {
 			r.t.Fatal(err)
 		}
-		draft, err := canon.NewDraft("prod", canon.KindHeartbeat, nonce, canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.Heartbeat{Node: "n1"})
+		draft, err := canon.NewDraft("prod", canon.KindHeartbeat, nonce, canon.Writ(), canon.Heartbeat{Node: "n1"})
 		if err != nil {
 			r.t.Fatal(err)
 		}
