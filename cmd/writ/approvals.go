@@ -106,9 +106,6 @@ func (c approvalsListCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(s.out, data)
-	}
 	rows := [][]string{{"ID", "STATE", "AGENT", "TOOL", "ASKED", "VOTES", "UNTIL"}}
 	for _, r := range page.Approvals {
 		until := r.Asked.ApproveBy
@@ -117,15 +114,7 @@ func (c approvalsListCmd) Run(ctx context.Context, s std) error {
 		}
 		rows = append(rows, []string{r.ID, r.State, r.Agent, r.Tool, strings.Join(r.Asked.Groups, ","), fmt.Sprintf("%d of %d", len(r.Votes), r.Asked.Quorum), until})
 	}
-	if len(rows) == 1 {
-		fmt.Fprintln(s.out, "Nothing.")
-		return nil
-	}
-	if err := table(s.out, rows); err != nil || page.Next == "" {
-		return err
-	}
-	fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
-	return nil
+	return printPage(s, c.JSON, data, rows, "Nothing.", page.Next)
 }
 
 type approvalsShowCmd struct {
@@ -284,11 +273,7 @@ func (c ballot) cast(ctx context.Context, s std, vote string) error {
 	if err := meant(s, r, c.Shown, r.digest(), vote+what); err != nil {
 		return err
 	}
-	body, err := json.Marshal(map[string]string{"vote": vote, "shown": r.digest(), "comment": c.Comment})
-	if err != nil {
-		return err
-	}
-	if _, err := c.ask(ctx, token, http.MethodPost, pathOf(c.ID)+"/votes", nil, "application/json", body, r.of(c.ID)); err != nil {
+	if _, err := c.send(ctx, token, http.MethodPost, pathOf(c.ID)+"/votes", map[string]string{"vote": vote, "shown": r.digest(), "comment": c.Comment}, r.of(c.ID)); err != nil {
 		return err
 	}
 	return r.print(s)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -322,11 +321,7 @@ func (c changeReview) review(ctx context.Context, s std, review string) error {
 	if err := meant(s, r, c.Shown, r.Shown, review+" this change"); err != nil {
 		return err
 	}
-	body, err := json.Marshal(map[string]string{"review": review, "shown": r.Shown, "comment": c.Comment})
-	if err != nil {
-		return err
-	}
-	if _, err := c.ask(ctx, token, http.MethodPost, path+"/reviews", nil, "application/json", body, &r); err != nil {
+	if _, err := c.send(ctx, token, http.MethodPost, path+"/reviews", map[string]string{"review": review, "shown": r.Shown, "comment": c.Comment}, &r); err != nil {
 		return err
 	}
 	return r.print(s)
@@ -366,24 +361,13 @@ func (c changesActivateCmd) Run(ctx context.Context, s std) error {
 	case !c.Emergency:
 		return c.force(ctx, s, path, nil)
 	}
-	body, err := json.Marshal(map[string]any{"emergency": true, "reason": c.Message})
-	if err != nil {
-		return err
-	}
-	return c.force(ctx, s, path, body)
+	return c.force(ctx, s, path, map[string]any{"emergency": true, "reason": c.Message})
 }
 
 // schedule changes when a change is to come into force, and shows it.
-func (p asPerson) schedule(ctx context.Context, s std, method, path string, fields map[string]any) error {
-	var body []byte
-	if fields != nil {
-		var err error
-		if body, err = json.Marshal(fields); err != nil {
-			return err
-		}
-	}
+func (p asPerson) schedule(ctx context.Context, s std, method, path string, body any) error {
 	var r changeRow
-	if _, err := p.ask(ctx, p.reader(), method, path, nil, "application/json", body, &r); err != nil {
+	if _, err := p.send(ctx, p.reader(), method, path, body, &r); err != nil {
 		return err
 	}
 	return r.print(s)
@@ -405,15 +389,11 @@ Example:
 
 // Run rolls back.
 func (c changesRollbackCmd) Run(ctx context.Context, s std) error {
-	body, err := json.Marshal(map[string]string{"environment": c.Environment, "reason": c.Message})
-	if err != nil {
-		return err
-	}
-	return c.force(ctx, s, "/v1/changes/rollback", body)
+	return c.force(ctx, s, "/v1/changes/rollback", map[string]string{"environment": c.Environment, "reason": c.Message})
 }
 
 // force puts a bundle into force and says so.
-func (p asPerson) force(ctx context.Context, s std, path string, body []byte) error {
+func (p asPerson) force(ctx context.Context, s std, path string, body any) error {
 	var done struct {
 		ID      string `json:"id"`
 		Bundle  string `json:"bundle"`
@@ -423,7 +403,7 @@ func (p asPerson) force(ctx context.Context, s std, path string, body []byte) er
 		} `json:"receipt"`
 		ReviewBy string `json:"review_by"`
 	}
-	if _, err := p.ask(ctx, p.reader(), http.MethodPost, path, nil, "application/json", body, &done); err != nil {
+	if _, err := p.send(ctx, p.reader(), http.MethodPost, path, body, &done); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s is in force in %s from entry %d on (%s)\n", done.Bundle, done.Receipt.Ledger, done.Receipt.Index, done.ID)

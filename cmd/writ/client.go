@@ -85,6 +85,18 @@ func (r remote) ask(ctx context.Context, token, method, path string, query url.V
 	return data, nil
 }
 
+// send asks with a body that becomes JSON; nil is none.
+func (r remote) send(ctx context.Context, token, method, path string, body, out any) ([]byte, error) {
+	if body == nil {
+		return r.ask(ctx, token, method, path, nil, "application/json", nil, out)
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return r.ask(ctx, token, method, path, nil, "application/json", data, out)
+}
+
 // get asks for JSON.
 func (r remote) get(ctx context.Context, token, path string, query url.Values, out any) ([]byte, error) {
 	return r.ask(ctx, token, http.MethodGet, path, query, "", nil, out)
@@ -99,6 +111,23 @@ func printJSON(w io.Writer, data []byte) error {
 	out.WriteByte('\n')
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// printPage prints a page of a list that the API answered with: as JSON, or as a table, whose first row is the heading; where there is
+// nothing else it says none. next is where the list goes on, if it does.
+func printPage(s std, asJSON bool, data []byte, rows [][]string, none, next string) error {
+	if asJSON {
+		return printJSON(s.out, data)
+	}
+	if len(rows) == 1 {
+		fmt.Fprintln(s.out, none)
+	} else if err := table(s.out, rows); err != nil {
+		return err
+	}
+	if next != "" {
+		fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
+	}
+	return nil
 }
 
 // table writes rows in columns; the first row is the heading.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -114,22 +113,11 @@ func (c delegationsCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(s.out, data)
-	}
 	rows := [][]string{{"ID", "STATE", "POLICY", "FOR", "USED", "UNTIL"}}
 	for _, d := range page.Delegations {
 		rows = append(rows, []string{d.ID, d.State, d.Policy, d.calls(), d.used(), d.Until})
 	}
-	if len(rows) == 1 {
-		fmt.Fprintln(s.out, "Nothing.")
-	} else if err := table(s.out, rows); err != nil {
-		return err
-	}
-	if page.Next != "" {
-		fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
-	}
-	return nil
+	return printPage(s, c.JSON, data, rows, "Nothing.", page.Next)
 }
 
 type delegateCmd struct {
@@ -175,12 +163,8 @@ func (c delegateCmd) Run(ctx context.Context, s std) error {
 	if c.Uses != 0 {
 		ask["uses_max"] = c.Uses
 	}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
 	var d delegationRow
-	if _, err := c.ask(ctx, token, http.MethodPost, "/v1/delegations", nil, "application/json", body, &d); err != nil {
+	if _, err := c.send(ctx, token, http.MethodPost, "/v1/delegations", ask, &d); err != nil {
 		return err
 	}
 	return d.print(s)
@@ -206,12 +190,8 @@ func (c endCmd) Run(ctx context.Context, s std) error {
 	if token == "" {
 		return errNobody
 	}
-	body, err := json.Marshal(map[string]string{"reason": c.Reason})
-	if err != nil {
-		return err
-	}
 	var d delegationRow
-	if _, err := c.ask(ctx, token, http.MethodDelete, "/v1/delegations/"+url.PathEscape(c.ID), nil, "application/json", body, &d); err != nil {
+	if _, err := c.send(ctx, token, http.MethodDelete, "/v1/delegations/"+url.PathEscape(c.ID), map[string]string{"reason": c.Reason}, &d); err != nil {
 		return err
 	}
 	return d.print(s)

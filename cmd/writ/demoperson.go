@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -137,13 +136,9 @@ func pendingRefund(ctx context.Context, r remote) (string, error) {
 }
 
 func invitation(ctx context.Context, r remote, person, name string, roles ...string) (string, error) {
-	body, err := json.Marshal(map[string]any{"person": person, "name": name, "roles": append([]string{}, roles...)})
-	if err != nil {
-		return "", err
-	}
 	var made struct {
 		Link string `json:"link"`
 	}
-	_, err = r.ask(ctx, r.AdminToken, http.MethodPost, "/v1/people", nil, "application/json", body, &made)
+	_, err := r.send(ctx, r.AdminToken, http.MethodPost, "/v1/people", map[string]any{"person": person, "name": name, "roles": append([]string{}, roles...)}, &made)
 	return made.Link, err
 }

@@ -129,11 +129,11 @@ func (d *drill) cleanUp(ctx context.Context) {
 func (d *drill) agent(ctx context.Context, agent, principal string) (*writ.Client, error) {
 	ask := map[string]any{"agent": agent, "environment": d.Environment, "principal": principal, "expires_in_days": 1, "note": "exercise " + d.Exercise.ID}
 	var issued credential
-	if _, err := d.send(ctx, http.MethodPost, "/v1/credentials", ask, &issued); err != nil {
+	if _, err := d.send(ctx, d.AdminToken, http.MethodPost, "/v1/credentials", ask, &issued); err != nil {
 		return nil, err
 	}
 	d.later("revoke the key "+issued.ID, func(ctx context.Context) error {
-		_, err := d.send(ctx, http.MethodDelete, "/v1/credentials/"+url.PathEscape(issued.ID), map[string]string{"reason": "the exercise is over"}, nil)
+		_, err := d.send(ctx, d.AdminToken, http.MethodDelete, "/v1/credentials/"+url.PathEscape(issued.ID), map[string]string{"reason": "the exercise is over"}, nil)
 		return err
 	})
 	return writ.New(d.URL, issued.Token)
@@ -274,13 +274,13 @@ func (d *drill) stop(ctx context.Context, incident string) (drillSwitch, error) 
 		if incident != "" {
 			ask["incident"] = incident
 		}
-		if _, err := d.send(ctx, http.MethodPost, "/v1/switches", ask, &page); err != nil {
+		if _, err := d.send(ctx, d.AdminToken, http.MethodPost, "/v1/switches", ask, &page); err != nil {
 			return drillSwitch{}, err
 		}
 	}
 	w := page.Switches[i]
 	d.later("release the switch "+w.ID, func(ctx context.Context) error {
-		_, err := d.send(ctx, http.MethodDelete, "/v1/switches/"+w.ID, map[string]string{"reason": "the exercise is over"}, nil)
+		_, err := d.send(ctx, d.AdminToken, http.MethodDelete, "/v1/switches/"+w.ID, map[string]string{"reason": "the exercise is over"}, nil)
 		return err
 	})
 	d.ref(w.ID)

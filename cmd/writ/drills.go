@@ -301,7 +301,7 @@ func (d *drill) account(ctx context.Context, person string) (*puppet.Person, fun
 		Person personRow `json:"person"`
 	}
 	ask := map[string]any{"person": person, "name": "Exercise " + d.Exercise.ID, "roles": []string{"auditor"}}
-	if _, err := d.send(ctx, http.MethodPost, "/v1/people", ask, &made); err != nil {
+	if _, err := d.send(ctx, d.AdminToken, http.MethodPost, "/v1/people", ask, &made); err != nil {
 		return nil, nil, err
 	}
 	gone := false
@@ -309,7 +309,7 @@ func (d *drill) account(ctx context.Context, person string) (*puppet.Person, fun
 		if gone {
 			return nil
 		}
-		_, err := d.send(ctx, http.MethodDelete, "/v1/people/"+url.PathEscape(made.Person.Ref), map[string]string{"reason": "the exercise is over"}, nil)
+		_, err := d.send(ctx, d.AdminToken, http.MethodDelete, "/v1/people/"+url.PathEscape(made.Person.Ref), map[string]string{"reason": "the exercise is over"}, nil)
 		gone = err == nil
 		return err
 	}

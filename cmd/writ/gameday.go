@@ -124,7 +124,7 @@ func (g *gameday) exercise(ctx context.Context, sc scenario) (*drill, error) {
 	d.Result = drillResult{Hypothesis: sc.hypothesis, Injected: sc.injected, Expected: append([]string{}, sc.expected...), Held: true, Refs: []string{}, Moments: []drillMoment{}}
 	fmt.Fprintf(g.s.err, "%s %s\n", sc.id, sc.title)
 	ask := map[string]any{"environment": g.Environment, "scenario": sc.id, "agents": sc.agents(g.plan), "detectors": append([]string{}, sc.of...), "minutes": gamedayMinutes}
-	if _, err := g.send(ctx, http.MethodPost, "/v1/exercises", ask, &d.Exercise); err != nil {
+	if _, err := g.send(ctx, g.AdminToken, http.MethodPost, "/v1/exercises", ask, &d.Exercise); err != nil {
 		return nil, err
 	}
 	if err := sc.run(ctx, d); err != nil {
@@ -140,7 +140,7 @@ func (g *gameday) exercise(ctx context.Context, sc scenario) (*drill, error) {
 	d.Result.Refs = d.Result.Refs[:min(len(d.Result.Refs), filedRefsMax)]
 	filing, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeMax)
 	defer cancel()
-	if _, err := g.send(filing, http.MethodPost, "/v1/exercises/"+d.Exercise.ID+"/results", d.Result, &d.Exercise); err != nil {
+	if _, err := g.send(filing, g.AdminToken, http.MethodPost, "/v1/exercises/"+d.Exercise.ID+"/results", d.Result, &d.Exercise); err != nil {
 		return nil, fmt.Errorf("file the result: %w", err)
 	}
 	fmt.Fprintf(g.s.err, "  %s: %s\n", d.verdict(), d.Result.Observed)
@@ -158,15 +158,6 @@ func clipped(text string, most int) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
-}
-
-// send asks as the administrator, with a body that becomes JSON.
-func (g *gameday) send(ctx context.Context, method, path string, body, out any) ([]byte, error) {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	return g.ask(ctx, g.AdminToken, method, path, nil, "application/json", data, out)
 }
 
 // report prints the table or JSON, and writes the packet.

@@ -70,24 +70,14 @@ func (c bundleHistoryCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.JSON:
-		return printJSON(s.out, data)
-	case len(page.Bundles) == 0:
-		fmt.Fprintln(s.out, "None was in force: nothing was allowed.")
-		return nil
-	case c.At != "":
+	if c.At != "" && len(page.Bundles) > 0 && !c.JSON {
 		return page.Bundles[0].print(s)
 	}
 	rows := [][]string{{"FROM", "UNTIL", "ENTRY", "HOW", "CHANGE", "REVIEWS", "COMMIT", "BUNDLE"}}
 	for _, r := range page.Bundles {
 		rows = append(rows, []string{r.From, r.until(), fmt.Sprint(r.Index), r.How, r.Change, r.reviewed(), r.Commit[:min(len(r.Commit), 12)], r.Bundle})
 	}
-	if err := table(s.out, rows); err != nil || page.Next == "" {
-		return err
-	}
-	fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
-	return nil
+	return printPage(s, c.JSON, data, rows, "None was in force: nothing was allowed.", page.Next)
 }
 
 // readTime reads a time as people write it, in UTC.

@@ -178,12 +178,8 @@ func (c importTracesCmd) drive(ctx context.Context, s std, r remote, runs []trac
 
 // principalClient issues a key for an agent, for a principal as writ key issue takes it, and gives the client that uses it.
 func principalClient(ctx context.Context, r remote, agent, principal string, options ...writ.Option) (*writ.Client, error) {
-	body, err := json.Marshal(map[string]any{"agent": agent, "environment": trace.Environment, "principal": principal, "note": "issued by writ"})
-	if err != nil {
-		return nil, err
-	}
 	var issued credential
-	if _, err := r.ask(ctx, r.AdminToken, http.MethodPost, "/v1/credentials", nil, "application/json", body, &issued); err != nil {
+	if _, err := r.send(ctx, r.AdminToken, http.MethodPost, "/v1/credentials", map[string]any{"agent": agent, "environment": trace.Environment, "principal": principal, "note": "issued by writ"}, &issued); err != nil {
 		return nil, err
 	}
 	return writ.New(r.URL, issued.Token, options...)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -144,22 +143,11 @@ func (c incidentListCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(s.out, data)
-	}
 	rows := [][]string{{"ID", "SEVERITY", "STATE", "OWNER", "SIGNALS", "OPENED", "WHAT"}}
 	for _, i := range page.Incidents {
 		rows = append(rows, []string{i.ID, i.severity(), i.State, i.owner(), fmt.Sprint(i.Signals), i.OpenedAt, i.Title})
 	}
-	if len(rows) == 1 {
-		fmt.Fprintln(s.out, "None. "+page.Statement)
-		return nil
-	}
-	if err := table(s.out, rows); err != nil || page.Next == "" {
-		return err
-	}
-	fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
-	return nil
+	return printPage(s, c.JSON, data, rows, "None. "+page.Statement, page.Next)
 }
 
 // anIncident is who asks, and about which incident.
@@ -190,12 +178,8 @@ func (a anIncident) step(ctx context.Context, s std, event string, fields map[st
 		}
 		ask[name] = value
 	}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
 	var i incidentRow
-	if _, err := a.ask(ctx, a.person(), http.MethodPost, a.path()+"/events", nil, "application/json", body, &i); err != nil {
+	if _, err := a.send(ctx, a.person(), http.MethodPost, a.path()+"/events", ask, &i); err != nil {
 		return err
 	}
 	return i.print(s)
@@ -300,12 +284,8 @@ func (c incidentNewCmd) Run(ctx context.Context, s std) error {
 	if len(c.Decisions) > 0 {
 		ask["decisions"] = c.Decisions
 	}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
 	var i incidentRow
-	if _, err := c.ask(ctx, c.person(), http.MethodPost, "/v1/incidents", nil, "application/json", body, &i); err != nil {
+	if _, err := c.send(ctx, c.person(), http.MethodPost, "/v1/incidents", ask, &i); err != nil {
 		return err
 	}
 	return i.print(s)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -47,14 +46,10 @@ func (keyIssueCmd) Help() string {
 
 // Run issues a key.
 func (c keyIssueCmd) Run(ctx context.Context, s std) error {
-	body, err := json.Marshal(map[string]any{
-		"agent": c.Agent, "environment": c.Environment, "principal": c.Principal, "expires_in_days": c.Days, "note": c.Note,
-	})
-	if err != nil {
-		return err
-	}
 	var issued credential
-	data, err := c.ask(ctx, c.AdminToken, http.MethodPost, "/v1/credentials", nil, "application/json", body, &issued)
+	data, err := c.send(ctx, c.AdminToken, http.MethodPost, "/v1/credentials", map[string]any{
+		"agent": c.Agent, "environment": c.Environment, "principal": c.Principal, "expires_in_days": c.Days, "note": c.Note,
+	}, &issued)
 	if err != nil {
 		return err
 	}
@@ -107,13 +102,9 @@ func (keyRevokeCmd) Help() string {
 
 // Run revokes a credential.
 func (c keyRevokeCmd) Run(ctx context.Context, s std) error {
-	body, err := json.Marshal(map[string]string{"reason": c.Reason})
-	if err != nil {
+	if _, err := c.send(ctx, c.AdminToken, http.MethodDelete, "/v1/credentials/"+url.PathEscape(c.ID), map[string]string{"reason": c.Reason}, nil); err != nil {
 		return err
 	}
-	if _, err := c.ask(ctx, c.AdminToken, http.MethodDelete, "/v1/credentials/"+url.PathEscape(c.ID), nil, "application/json", body, nil); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(s.out, "%s is revoked; no decision after this is made for it\n", c.ID)
+	_, err := fmt.Fprintf(s.out, "%s is revoked; no decision after this is made for it\n", c.ID)
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -77,15 +76,11 @@ func (c peopleInviteCmd) Run(ctx context.Context, s std) error {
 	if len(c.Role) > 0 {
 		ask["roles"] = c.Role
 	}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
 	var made struct {
 		Link      string `json:"link"`
 		ExpiresAt string `json:"expires_at"`
 	}
-	data, err := c.ask(ctx, c.AdminToken, http.MethodPost, "/v1/people", nil, "application/json", body, &made)
+	data, err := c.send(ctx, c.AdminToken, http.MethodPost, "/v1/people", ask, &made)
 	if err != nil {
 		return err
 	}
@@ -110,14 +105,10 @@ func (peopleRemoveCmd) Help() string {
 
 // Run removes a person.
 func (c peopleRemoveCmd) Run(ctx context.Context, s std) error {
-	body, err := json.Marshal(map[string]string{"reason": c.Reason})
-	if err != nil {
-		return err
-	}
 	var p personRow
-	if _, err := c.ask(ctx, c.AdminToken, http.MethodDelete, "/v1/people/"+url.PathEscape(c.Ref), nil, "application/json", body, &p); err != nil {
+	if _, err := c.send(ctx, c.AdminToken, http.MethodDelete, "/v1/people/"+url.PathEscape(c.Ref), map[string]string{"reason": c.Reason}, &p); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s is removed.\n", p.Principal)
+	_, err := fmt.Fprintf(s.out, "%s is removed.\n", p.Principal)
 	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -120,22 +119,11 @@ func (c switchListCmd) Run(ctx context.Context, s std) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(s.out, data)
-	}
-	if len(page.Switches) == 0 {
-		fmt.Fprintln(s.out, "Nothing is stopped.")
-		return nil
-	}
 	rows := [][]string{{"ID", "STATE", "STOPS", "STAGE", "SINCE", "BECAUSE"}}
 	for _, w := range page.Switches {
 		rows = append(rows, []string{w.ID, w.State, w.what(), w.stage(), w.At, w.Reason})
 	}
-	if err := table(s.out, rows); err != nil || page.Next == "" {
-		return err
-	}
-	fmt.Fprintln(s.out, "There are more: see --json and its next_cursor.")
-	return nil
+	return printPage(s, c.JSON, data, rows, "Nothing is stopped.", page.Next)
 }
 
 type switchStopCmd struct {
@@ -181,14 +169,10 @@ func (c switchStopCmd) Run(ctx context.Context, s std) error {
 	if c.For != 0 {
 		ask["expires_at"] = time.Now().Add(c.For).UTC().Format(time.RFC3339)
 	}
-	body, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
 	var page struct {
 		Switches []switchRow `json:"switches"`
 	}
-	data, err := c.ask(ctx, c.reader(), http.MethodPost, "/v1/switches", nil, "application/json", body, &page)
+	data, err := c.send(ctx, c.reader(), http.MethodPost, "/v1/switches", ask, &page)
 	if err != nil {
 		return err
 	}
@@ -285,12 +269,8 @@ func (p asPerson) moved(ctx context.Context, s std, method, path string, step ma
 	if token == "" {
 		return errors.New("run writ login, or set WRIT_PERSON_TOKEN or WRIT_ADMIN_TOKEN")
 	}
-	body, err := json.Marshal(step)
-	if err != nil {
-		return err
-	}
 	var w switchRow
-	if _, err := p.ask(ctx, token, method, path, nil, "application/json", body, &w); err != nil {
+	if _, err := p.send(ctx, token, method, path, step, &w); err != nil {
 		return err
 	}
 	return w.print(s)

@@ -164,7 +164,7 @@ func (d *drill) onThrowaway(t *throwaway) *drill {
 
 func (d *drill) begin(ctx context.Context) error {
 	ask := map[string]any{"environment": d.Environment, "scenario": d.scenario.id, "agents": []string{throwawayAgent}, "detectors": append([]string{}, d.scenario.of...), "minutes": gamedayMinutes}
-	_, err := d.send(ctx, http.MethodPost, "/v1/exercises", ask, &d.Exercise)
+	_, err := d.send(ctx, d.AdminToken, http.MethodPost, "/v1/exercises", ask, &d.Exercise)
 	return err
 }
 
@@ -362,8 +362,8 @@ func (c *cramped) end() error {
 
 func (c *cramped) key(ctx context.Context) (string, error) {
 	var issued credential
-	body := []byte(`{"agent":"support-bot","environment":"prod","principal":"runs_as","note":"exercise"}`)
-	_, err := c.ask(ctx, c.AdminToken, http.MethodPost, "/v1/credentials", nil, "application/json", body, &issued)
+	ask := map[string]string{"agent": "support-bot", "environment": "prod", "principal": "runs_as", "note": "exercise"}
+	_, err := c.send(ctx, c.AdminToken, http.MethodPost, "/v1/credentials", ask, &issued)
 	return issued.Token, err
 }
 
