@@ -28,8 +28,17 @@ func TestABlockedDangerousCallIsAnOpenIncident(t *testing.T) {
 	n.ask(key, fmt.Sprintf(mailRead, `,"session":"other"`), "allow")
 	switches := n.get("/v1/switches?environment=prod", n.admin).decode(t)["switches"].([]any)
 	if len(switches) != 1 || !strings.Contains(fmt.Sprint(switches), "system") {
-		t.Errorf("engaged are %v", switches)
+		t.Fatalf("engaged are %v", switches)
 	}
+	stopped := fmt.Sprint(switches[0].(map[string]any)["id"])
+	eventually(t, "the incident shows what a rule stopped for it, and no other incident does", func() bool {
+		shown := map[string]bool{}
+		for _, i := range n.incidents("") {
+			timeline := fmt.Sprint(n.get("/v1/incidents/"+i["id"].(string), n.admin).decode(t)["timeline"])
+			shown[fmt.Sprint(i["detector"])] = strings.Contains(timeline, "switch.engaged") && strings.Contains(timeline, stopped)
+		}
+		return shown["tainted_sink"] && !shown["blocked_call"] && !shown["injection"]
+	})
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}

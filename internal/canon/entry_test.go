@@ -79,7 +79,7 @@ func bodies() map[canon.Kind]any {
 		canon.KindDelegationGranted: canon.DelegationGranted{DelegationVote: delegationVote(gov.VoteApprove, gov.DelegationGranted, commitments), Scope: delegationScope(), By: []string{"p_x"}},
 		canon.KindSwitchEngaged: canon.SwitchEngaged{
 			Scope: gov.SwitchScope{Category: gov.CategoryMoney}, Reason: "Refunds ran wild.", AskedAt: "2026-11-23T14:02:59.900000Z",
-			ExpiresAt: "2026-11-24T14:03:00.000000Z", People: 2, Incident: "inc_x", Person: "p_x", Commitments: commitments,
+			ExpiresAt: "2026-11-24T14:03:00.000000Z", People: 2, Incident: "inc_x", Key: "injection/support-bot", Person: "p_x", Commitments: commitments,
 		},
 		canon.KindSwitchProposed: canon.SwitchProposed{Switch: "swi_x", Step: gov.Step{Stage: gov.SwitchReleased}, Reason: "fixed", Person: "p_y", Commitments: commitments},
 		canon.KindSwitchEased: canon.SwitchEased{

@@ -461,6 +461,7 @@ type SwitchEngaged struct {
 	ExpiresAt string          `json:"expires_at,omitempty"` // TimeLayout; empty: until somebody releases it
 	People    int             `json:"people"`               // how many it takes to let calls pass again: 1 or 2
 	Incident  gov.IncidentID  `json:"incident,omitempty"`   // that it contains
+	Key       string          `json:"key,omitempty"`        // by a rule: of the signals that asked for it, and so of the incident that they open or join
 	Person    string          `json:"person,omitempty"`     // opaque reference, of a person; the name is in the payload
 
 	Commitments map[Group]Commitment `json:"commitments,omitempty"`

@@ -162,6 +162,7 @@ type Stop struct {
 	Expires  time.Time      // zero: until somebody releases it
 	People   int            // 1 or 2: how many it takes to let calls pass again
 	Incident gov.IncidentID // that it contains
+	Key      string         // of the signals that ask for it, of a rule
 	AskedAt  time.Time      // when the server was asked
 }
 
@@ -185,7 +186,7 @@ func (s *Service) Engage(ctx context.Context, by By, env *live.Environment, stop
 	}
 	body := canon.SwitchEngaged{
 		Scope: stop.Scope, Reason: stop.Reason, AskedAt: stop.AskedAt.UTC().Format(canon.TimeLayout), People: stop.People, Incident: stop.Incident,
-		Person: by.ref,
+		Key: stop.Key, Person: by.ref,
 	}
 	if !stop.Expires.IsZero() {
 		body.ExpiresAt = stop.Expires.UTC().Format(canon.TimeLayout)

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/writ-dev/writ/internal/canon"
@@ -79,10 +80,21 @@ func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (i
 		indexes, through = append(indexes, page.Indexes...), page.Through
 		return err
 	}
-	if err := find(switchesShown, ledger.Filter{Dim: ledger.DimAbout, Value: string(i.ID)}, ledger.Filter{Dim: ledger.DimKind, Value: string(canon.KindSwitchEngaged)}); err != nil {
+	for _, about := range append([]string{string(i.ID)}, i.Keys...) {
+		if err := find(switchesShown, ledger.Filter{Dim: ledger.DimAbout, Value: about}, ledger.Filter{Dim: ledger.DimKind, Value: string(canon.KindSwitchEngaged)}); err != nil {
+			return nil, 0, err
+		}
+	}
+	indexes = slices.DeleteFunc(indexes, func(index int64) bool { return index < began(lines) || index > ended(i) }) // of an earlier incident of the key, or a later one
+	switches, err := l.Several(ctx, indexes)
+	if err != nil {
 		return nil, 0, err
 	}
-	for _, id := range i.Contained[:min(len(i.Contained), switchesShown)] {
+	stopped := make([]string, len(switches))
+	for n, item := range switches {
+		stopped[n] = string(item.ID)
+	}
+	for _, id := range append(stopped, i.Contained...)[:min(len(stopped)+len(i.Contained), switchesShown)] {
 		if _, err := contain.Find(ctx, l, gov.EntryID(id)); gov.CodeOf(err) == gov.CodeNotFound && err != nil {
 			continue // a change, or a credential
 		} else if err != nil {
@@ -103,6 +115,25 @@ func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (i
 	}
 	slices.Sort(indexes)
 	return slices.Compact(indexes), through, nil
+}
+
+// began is the index at which the first of the lines was noticed: what a rule stopped for it stands behind that, and before the line.
+func began(lines []Line) int64 {
+	if len(lines) == 0 {
+		return 0
+	}
+	if first := lines[0]; first.Signal == nil {
+		return first.Index
+	}
+	return lines[0].Signal.Through
+}
+
+// ended is the index of the step that ended an incident; of one that is open, the end of every ledger.
+func ended(i Incident) int64 {
+	if i.State.Open() || len(i.Steps) == 0 {
+		return math.MaxInt64
+	}
+	return i.Steps[len(i.Steps)-1]
 }
 
 // tellers are the lines that people may have been told of, the newest: steps, and signals that are worse than any before.

@@ -20,6 +20,7 @@ func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
 			Incident gov.IncidentID `json:"incident"`
 			Into     gov.IncidentID `json:"into"`
 			Switch   string         `json:"switch"`
+			Key      string         `json:"key"`
 			Entry    string         `json:"entry"`
 			Detector string         `json:"detector"`
 			Entries  []string       `json:"entries"`
@@ -43,6 +44,9 @@ func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
 		b.Incident = gov.IncidentOf(e.ID) // that it opened
 	}
 	about := append([]string{string(b.Incident), string(b.Into), b.Switch, b.Entry}, b.Entries[:min(len(b.Entries), aboutMax)]...)
+	if kind == canon.KindSwitchEngaged {
+		about = append(about, b.Key)
+	}
 	for _, id := range append(about, b.Refs...) {
 		if id != "" {
 			out = append(out, term{DimAbout, id})

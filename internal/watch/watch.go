@@ -148,7 +148,7 @@ func (w *Watcher) stop(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		stop := contain.Stop{Scope: scope, Reason: fmt.Sprintf("The detector %s asks for it: %s", s.Detector, s.Summary), People: 1, AskedAt: w.Now()}
+		stop := contain.Stop{Scope: scope, Reason: fmt.Sprintf("The detector %s asks for it: %s", s.Detector, s.Summary), People: 1, Key: s.Key, AskedAt: w.Now()}
 		stop.Reason = strings.ToValidUTF8(stop.Reason[:min(len(stop.Reason), reasonMax)], "")
 		if s.Exercise {
 			stop.Expires = w.Now().Add(exerciseFor)
