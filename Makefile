@@ -2,6 +2,9 @@
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 POSTGRES := $(shell command -v postgres || ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -1)
 
+# The packages in which goroutines meet.
+MEET := ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./internal/watch ./sdk/...
+
 .PHONY: help build demo test unit race e2e verifiers lint fmt bench tools
 
 help: ## list the targets
@@ -15,12 +18,11 @@ demo: ## run the demo until Ctrl-C
 
 test: tools unit race e2e verifiers ## everything, on both databases
 
-unit: ## the tests beside the code
-	go test -timeout 15m ./internal/... ./cmd/... ./sdk/... ./bench/...
-	go test .
+unit: ## the tests beside the code, where no goroutines meet
+	go test -timeout 15m $$(go list . ./internal/... ./cmd/... ./sdk/... ./bench/... | grep -vxF "$$(go list $(MEET))")
 
-race: ## the same under the race detector, where goroutines meet
-	go test -race -timeout 20m ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./sdk/...
+race: ## the others, under the race detector
+	go test -race -timeout 20m $(MEET)
 
 e2e: build ## the binary driven from outside: crash, tampering, several nodes, a browser
 	go test -timeout 20m ./e2e
