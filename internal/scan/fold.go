@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,8 +13,8 @@ import (
 // folder writes a view in the one form that the rules and the model read: lower case, compatibility forms and accents undone,
 // lookalike letters of other scripts made Latin in words that have Latin ones, invisible characters and HTML tags gone.
 type folder struct {
-	in   view
-	out  view
+	in   *view
+	out  *view
 	mark uint32 // of what is being written: comment, hidden
 
 	wordAt              int // where the present word began in out
@@ -27,9 +28,10 @@ type folder struct {
 	looked      int    // bytes looked at ahead of where it writes
 }
 
-func fold(v view) (view, *folder) {
-	f := &folder{in: v}
-	f.out = view{text: make([]byte, 0, len(v.text)+16), src: make([]uint32, 0, len(v.text)+16), layer: v.layer}
+func fold(m *scratch, v *view) *folder {
+	f := &m.folder
+	*f = folder{in: v, out: m.view(len(v.text) + 16)}
+	f.out.layer = v.layer
 	for i := 0; i < len(v.text); {
 		c := v.text[i]
 		switch {
@@ -40,14 +42,45 @@ func fold(v view) (view, *folder) {
 			f.put('\n', i)
 			i += 3
 		case c < utf8.RuneSelf:
-			f.ascii(c, i)
-			i++
+			i = f.run(i)
 		default:
 			i += f.wide(i)
 		}
 	}
 	f.endWord()
-	return f.out, f
+	return f
+}
+
+// run writes ASCII up to what it has to look at closer: a tag, the end of a comment or a character that is not ASCII.
+func (f *folder) run(i int) int {
+	if f.alike > 0 || f.pending != 0 || f.mark != 0 {
+		f.ascii(f.in.text[i], i)
+		return i + 1
+	}
+	in, from := f.in.text[i:], f.in.src[i:]
+	at := len(f.out.text)
+	f.out.text, f.out.src = slices.Grow(f.out.text, len(in)), slices.Grow(f.out.src, len(in))
+	text, src := f.out.text[at:at+len(in)], f.out.src[at:at+len(in)]
+	n, word, latin := 0, f.wordAt-at, f.latin
+	for ; n < len(in) && in[n] < utf8.RuneSelf && in[n] != '<'; n++ {
+		c, s := in[n], from[n]
+		switch {
+		case c >= 'a' && c <= 'z':
+			latin++
+		case c >= 'A' && c <= 'Z':
+			latin++
+			s |= markUpper
+			c |= 0x20
+		case c >= '0' && c <= '9' || c == '\'':
+		default:
+			latin, word = 0, n+1
+			f.other = 0
+		}
+		text[n], src[n] = c, s
+	}
+	f.out.text, f.out.src = f.out.text[:at+n], f.out.src[:at+n]
+	f.wordAt, f.latin = at+word, latin
+	return i + n
 }
 
 func (f *folder) put(c byte, at int) {

@@ -103,19 +103,22 @@ func readWeights(file []byte) (*weights, error) {
 
 // analysis is a layer read: its tokens and where the rules fired.
 type analysis struct {
-	v      view // folded
-	tokens []token
-	hits   []hit
-	looked int // bytes that were looked at ahead, for the test of linear work
+	v       *view // folded
+	tokens  []token
+	hits    []hit
+	byToken []hit // those that end at a token, in its order
+	looked  int   // bytes that were looked at ahead, for the test of linear work
 }
 
-func (s *Scanner) analyse(v view) *analysis {
-	folded, f := fold(v)
-	a := &analysis{v: folded}
-	a.tokens, a.looked = s.tokens(folded)
+// analyse reads a layer. What it returns is good until the next one is read with the same scratch.
+func (s *Scanner) analyse(m *scratch, v *view) *analysis {
+	f := fold(m, v)
+	a := &m.analysis
+	a.v = f.out
+	a.tokens, a.looked = s.tokens(a.tokens[:0], f.out)
 	a.looked += f.looked
-	a.hits = match(s.rules, a.tokens)
-	a.hits = append(a.hits, structure(folded, f, a.tokens, a.hits)...)
+	a.hits = structure(s.match(m, a.hits[:0], a.tokens), f, a.tokens)
+	a.byToken = ordered(a.byToken[:0], a.hits)
 	return a
 }
 
@@ -180,7 +183,7 @@ func bucket(kind int, a, b, c uint32) uint32 {
 // features calls yield with the buckets of each token in turn; the slice is good until yield returns.
 func (a *analysis) features(yield func(token int, buckets []uint32)) {
 	var buf [featuresMax]uint32
-	byToken := a.hitsByToken()
+	byToken := a.byToken
 	next := 0
 	var recent [2]uint32 // classes of the last two tokens that have one
 	var recentAt [2]int
@@ -228,9 +231,13 @@ func hitBucket(h hit) uint32 {
 	return bucket(kind, uint32(h.number), guarded, 0)
 }
 
-// hitsByToken are the hits that end at a token, in its order.
-func (a *analysis) hitsByToken() []hit {
-	out := slices.DeleteFunc(slices.Clone(a.hits), func(h hit) bool { return h.token < 0 })
+// ordered are the hits that end at a token, in its order.
+func ordered(out, hits []hit) []hit {
+	for _, h := range hits {
+		if h.token >= 0 {
+			out = append(out, h)
+		}
+	}
 	slices.SortStableFunc(out, func(x, y hit) int { return x.token - y.token })
 	return out
 }
@@ -262,13 +269,15 @@ const doublingsMin = 5
 type span struct{ from, to, margin int }
 
 // byModel scores every window of the text and reports stretches of windows that are above their threshold.
-func (s *Scanner) byModel(channel Channel, cal Calibration, a *analysis) []Finding {
+func (s *Scanner) byModel(m *scratch, channel Channel, cal *Calibration, a *analysis) []Finding {
 	n := len(a.tokens)
 	if n < tokensMin {
 		return nil
 	}
 	set := s.weights.sets[cal.Set]
-	sums := make([]int32, n+1)
+	m.sums = slices.Grow(m.sums[:0], n+1)[:n+1]
+	sums := m.sums
+	sums[0] = 0
 	a.features(func(i int, buckets []uint32) {
 		sum := sums[i]
 		for _, b := range buckets {
@@ -276,9 +285,10 @@ func (s *Scanner) byModel(channel Channel, cal Calibration, a *analysis) []Findi
 		}
 		sums[i+1] = sum
 	})
-	var spans []span
-	for k, size := range Sizes() {
-		if k > 0 && n <= Sizes()[k-1] {
+	spans := m.spans[:0]
+	sizes := Sizes()
+	for k, size := range sizes {
+		if k > 0 && n <= sizes[k-1] {
 			break
 		}
 		threshold := cal.Thresholds[k] + cal.Slopes[k]*doublings(n, size)
@@ -287,6 +297,10 @@ func (s *Scanner) byModel(channel Channel, cal Calibration, a *analysis) []Findi
 				spans = append(spans, span{from, to, margin})
 			}
 		})
+	}
+	m.spans = spans
+	if len(spans) == 0 {
+		return nil
 	}
 	return s.report(channel, cal, a, join(spans))
 }
@@ -313,7 +327,7 @@ func join(spans []span) []span {
 }
 
 // report makes findings of spans, the strongest only when there are too many.
-func (s *Scanner) report(channel Channel, cal Calibration, a *analysis, spans []span) []Finding {
+func (s *Scanner) report(channel Channel, cal *Calibration, a *analysis, spans []span) []Finding {
 	if len(spans) > FindingsMax {
 		slices.SortStableFunc(spans, func(x, y span) int { return y.margin - x.margin })
 		spans = spans[:FindingsMax]

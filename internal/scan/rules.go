@@ -1,5 +1,10 @@
 package scan
 
+import (
+	"math/bits"
+	"slices"
+)
+
 // RuleTooLong is the rule of a text that is longer than ContentBytesMax and was not scanned.
 const RuleTooLong = "too-long"
 
@@ -86,51 +91,96 @@ type hit struct {
 
 const hitsMax = 4096 // of one layer; the model still sees the whole
 
+// state is how far a rule has come: for each step the latest place where the steps up to it were met, and where they began.
+type state [stepsMax]struct{ at, from int }
+
 // match runs all rules over the tokens. For each step it keeps the latest place where the steps up to it were met: whatever may
 // follow within a gap may follow that.
-func match(rules []rule, tokens []token) []hit {
-	type state struct{ at, from int }
-	states, masks := make([][stepsMax]state, len(rules)), make([]class, len(rules))
-	for i := range states {
-		for _, st := range rules[i].steps {
-			masks[i] |= st.any
-		}
-		for k := range states[i] {
-			states[i][k].at = -1 << 30
+func (s *Scanner) match(m *scratch, hits []hit, tokens []token) []hit {
+	m.states = slices.Grow(m.states[:0], len(s.rules))[:len(s.rules)]
+	for i := range m.states {
+		for k := range m.states[i] {
+			m.states[i][k].at = -1 << 30
 		}
 	}
-	var hits []hit
+	begun, sentence := uint64(0), int32(-1) // the rules whose first step was met, in this sentence if they end with it
 	for i := range tokens {
-		t := &tokens[i]
-		if t.classes == 0 {
+		classes := tokens[i].classes
+		if classes == 0 {
 			continue
 		}
-		for n := range rules {
-			if t.classes&masks[n] == 0 {
-				continue
-			}
-			r, st := &rules[n], &states[n]
-			for k := len(r.steps) - 1; k >= 0; k-- {
-				if !r.steps[k].accepts(t) {
-					continue
-				}
-				from := i
-				if k > 0 {
-					if at := st[k-1].at; i-at-1 > r.steps[k].gap || at >= i || tokens[at].sentence != t.sentence && !r.across {
-						continue
-					}
-					from = st[k-1].from
-				}
-				if k < len(r.steps)-1 {
-					st[k] = state{i, from}
-					continue
-				}
-				if len(hits) < hitsMax {
-					first := tokens[from]
-					hits = append(hits, hit{id: r.id, number: n, from: int(first.start), to: int(t.end), token: i, guarded: first.flags&(inQuote|inCode|inExample) != 0 || t.flags&inCode != 0})
-				}
+		if tokens[i].sentence != sentence {
+			begun, sentence = begun&s.asking.across, tokens[i].sentence
+		}
+		var first, later uint64
+		for ; classes != 0; classes &= classes - 1 {
+			c := bits.TrailingZeros64(uint64(classes))
+			first, later = first|s.asking.first[c], later|s.asking.later[c]
+		}
+		asked := first | later&begun
+		begun |= first
+		for ; asked != 0; asked &= asked - 1 {
+			n := bits.TrailingZeros64(asked)
+			if h, ok := s.rules[n].advance(&m.states[n], tokens, i); ok && len(hits) < hitsMax {
+				h.number = n
+				hits = append(hits, h)
 			}
 		}
 	}
 	return hits
+}
+
+// advance takes a token and returns a hit when it was the last that the rule waited for.
+func (r *rule) advance(st *state, tokens []token, i int) (hit, bool) {
+	t, found := &tokens[i], hit{}
+	done := false
+	for k := len(r.steps) - 1; k >= 0; k-- {
+		if !r.steps[k].accepts(t) {
+			continue
+		}
+		from := i
+		if k > 0 {
+			if at := st[k-1].at; i-at-1 > r.steps[k].gap || at >= i || tokens[at].sentence != t.sentence && !r.across {
+				continue
+			}
+			from = st[k-1].from
+		}
+		if k < len(r.steps)-1 {
+			st[k].at, st[k].from = i, from
+			continue
+		}
+		first := &tokens[from]
+		found = hit{id: r.id, from: int(first.start), to: int(t.end), token: i, guarded: first.flags&(inQuote|inCode|inExample) != 0 || t.flags&inCode != 0}
+		done = true
+	}
+	return found, done
+}
+
+// asking says of each class which rules begin with it and which have it later, as bits; across are those that cross sentences.
+type asking struct {
+	first, later [64]uint64
+	across       uint64
+}
+
+func askingOf(rules []rule) asking {
+	if len(rules) > 64 {
+		panic("more rules than bits")
+	}
+	var out asking
+	for n, r := range rules {
+		if r.across {
+			out.across |= 1 << n
+		}
+		for k, st := range r.steps {
+			for left := st.any; left != 0; left &= left - 1 {
+				c := bits.TrailingZeros64(uint64(left))
+				if k == 0 {
+					out.first[c] |= 1 << n
+				} else {
+					out.later[c] |= 1 << n
+				}
+			}
+		}
+	}
+	return out
 }

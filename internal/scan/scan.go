@@ -16,6 +16,7 @@ package scan
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 const (
@@ -80,13 +81,15 @@ type Finding struct {
 	Margin   int    // how far above the threshold, in the model's units; 0 for others
 }
 
-// Scanner scans texts. It is immutable, and many goroutines may use one.
+// Scanner scans texts. It does not change but for the memory it keeps, and many goroutines may use one.
 type Scanner struct {
 	weights *weights
-	lexicon map[string]word
+	lexicon *dictionary
 	known   map[string]bool // words that letters are cut into
 	rules   []rule
+	asking  asking
 	version string
+	pool    sync.Pool // of *scratch
 }
 
 // New returns the scanner with the weights that were shipped. An error means that they are damaged.
@@ -98,7 +101,9 @@ func WithWeights(file []byte) (*Scanner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Scanner{weights: w, lexicon: lexicon(), known: cuttable(), rules: rules(), version: Version + "-" + w.digest}, nil
+	s := NewReader()
+	s.weights, s.version = w, Version+"-"+w.digest
+	return s, nil
 }
 
 // Version is what findings of this scanner name as theirs.
@@ -107,15 +112,17 @@ func (s *Scanner) Version() string { return s.version }
 // Scan returns what it finds in a text that came over a channel, strongest first and then by place; at most FindingsMax. Text
 // that is not UTF-8 is scanned too: wrong bytes count as separators. A channel that is not known is scanned as a tool's result.
 func (s *Scanner) Scan(channel Channel, text string) []Finding {
-	if !slices.Contains(Channels(), channel) {
+	if channel != ToolInput && channel != ToolDescription && channel != Prompt {
 		channel = ToolResult
 	}
 	if len(text) > ContentBytesMax {
 		return []Finding{{Detector: ByStructure, Version: s.version, Channel: channel, Band: High, Rate: 1, Rules: []string{RuleTooLong}, End: len(text)}}
 	}
+	m := s.scratch()
+	defer s.release(m, text)
 	var found []Finding
-	for _, v := range s.layers(text) {
-		found = append(found, s.scanLayer(channel, v)...)
+	for _, v := range s.layers(m, text) {
+		found = append(found, s.scanLayer(m, channel, v)...)
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(b.Band.rank(), a.Band.rank()), cmp.Compare(a.Start, b.Start), cmp.Compare(a.End, b.End), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Detector, b.Detector))
@@ -124,10 +131,10 @@ func (s *Scanner) Scan(channel Channel, text string) []Finding {
 }
 
 // scanLayer scans one decoded form of the text.
-func (s *Scanner) scanLayer(channel Channel, v view) []Finding {
-	a := s.analyse(v)
-	cal := s.weights.channel(channel)
-	found := s.byModel(channel, cal, a)
+func (s *Scanner) scanLayer(m *scratch, channel Channel, v *view) []Finding {
+	a := s.analyse(m, v)
+	cal := s.weights.channels[channel]
+	found := s.byModel(m, channel, &cal, a)
 	covered := len(found)
 	for _, h := range a.hits {
 		if h.guarded {

@@ -208,7 +208,7 @@ func TestHostileTextsCostWhatTheirLengthSays(t *testing.T) {
 
 // hostile are texts that make a careless scanner look at the same bytes over and over.
 func hostile() []string {
-	return []string{"<!--", "<!-- a", "<b<!--", "<a ", "<a href='", "&#", "&amp;", "%25", `\u005c`, "a.", "a@", "a-", "((((", "```", "`a", "\"", " 'a", "ignore all ", "aWdub3JlIGFsbA ", "69 67 ", "i g ", "\U000E0041", "é", "忽", "![", "](http://a/{", "[a](http://a?b={", "<|im_start|>", "\\\n ", "<b style='display:none'>", "=\"a b c d"}
+	return []string{"<!--", "<!-- a", "<b<!--", "<a ", "<a href='", "&#", "&amp;", "%25", `\u005c`, "a.", "a@", "a-", "((((", "```", "`a", "\"", " 'a", "ignore all ", "aWdub3JlIGFsbA ", "69 67 ", "i g ", "\U000E0041", "é", "aé", "é<", "a б", "忽", "0a1b2c ", "a a a a b", "![", "](http://a/{", "[a](http://a?b={", "<|im_start|>", "\\\n ", "<b style='display:none'>", "=\"a b c d"}
 }
 
 // cost is the work of a scan in steps.

@@ -13,8 +13,7 @@ const (
 
 // spacedLetters decodes text written with a blank or a sign between the letters: "i g n o r e". Where the words are not told
 // apart by more blanks, they are cut by the lexicon.
-func (s *Scanner) spacedLetters(v view) view {
-	var out view
+func (s *Scanner) spacedLetters(out, v *view) {
 	for i := 0; i+2 < len(v.text); {
 		if !isLetter(v.text[i]|0x20) || i > 0 && isAlnum(v.text[i-1]) {
 			i++
@@ -27,11 +26,10 @@ func (s *Scanner) spacedLetters(v view) view {
 		}
 		i = out.spacedRun(v, i, gap, s.known)
 	}
-	return out
 }
 
 // spacedRun reads a run of single letters with gap in between that begins at start, and returns where it ends.
-func (o *view) spacedRun(v view, start int, gap byte, known map[string]bool) int {
+func (o *view) spacedRun(v *view, start int, gap byte, known map[string]bool) int {
 	var letters []byte
 	var at []int
 	blank := false // one blank more than the gap is between words

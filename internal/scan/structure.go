@@ -23,10 +23,10 @@ func structures() []string {
 const zeroWidthMin = 3 // fewer are accidents of copying
 
 // structure finds what is wrong with the form of a text.
-func structure(v view, f *folder, tokens []token, hits []hit) []hit {
-	var out []hit
+func structure(out []hit, f *folder, tokens []token) []hit {
+	v, hits, most := f.out, out, len(out)+hitsMax
 	add := func(number, from, to, token int, guarded bool) {
-		if to > from && len(out) < hitsMax {
+		if to > from && len(out) < most {
 			out = append(out, hit{id: structures()[number], number: number, from: from, to: to, token: token, structural: true, guarded: guarded})
 		}
 	}

@@ -52,7 +52,7 @@ const (
 // tokenizer cuts folded text into tokens.
 type tokenizer struct {
 	s        *Scanner
-	v        view
+	v        *view
 	out      []token
 	fresh    bool // the next word begins a sentence
 	meta     int  // tokens until which talk is of examples or attacks
@@ -65,9 +65,8 @@ type tokenizer struct {
 	sentence int32
 }
 
-func (s *Scanner) tokens(v view) ([]token, int) {
-	t := &tokenizer{s: s, v: v, fresh: true, meta: -1, fence: -1, span: -1, quote: -1, decoded: v.layer != ""}
-	t.out = make([]token, 0, len(v.text)/5+8)
+func (s *Scanner) tokens(out []token, v *view) ([]token, int) {
+	t := &tokenizer{s: s, v: v, out: out, fresh: true, meta: -1, fence: -1, span: -1, quote: -1, decoded: v.layer != ""}
 	for i := 0; i < len(v.text); {
 		c := v.text[i]
 		switch {
@@ -161,15 +160,15 @@ func (t *tokenizer) word(i int) int {
 
 // lookup gives a word its stem and its classes; digits in a word may stand for letters.
 func (t *tokenizer) lookup(k *token, text []byte, mixed bool) {
-	w, ok := t.s.lexicon[string(text)]
-	if !ok && mixed && len(text) >= 3 {
+	w := t.s.lexicon.find(text)
+	if w == nil && mixed && len(text) >= 3 {
 		var buf [wordBytesMax]byte
 		plain := unleet(buf[:0], text)
-		if w, ok = t.s.lexicon[string(plain)]; ok {
+		if w = t.s.lexicon.find(plain); w != nil {
 			text = plain
 		}
 	}
-	if ok {
+	if w != nil {
 		k.classes, k.prime = w.classes, w.prime
 	}
 	k.stem = hashBytes(text[:min(len(text), stemBytes)])
@@ -268,12 +267,12 @@ func (t *tokenizer) wide(i int) int {
 	}
 	k := token{start: int32(i), end: int32(end)}
 	text := b[i:end]
-	w, ok := t.s.lexicon[string(text)]
-	if !ok && isScriptWithoutBlanks(r) && end < len(b) && b[end] >= utf8.RuneSelf {
+	w := t.s.lexicon.find(text)
+	if w == nil && isScriptWithoutBlanks(r) && end < len(b) && b[end] >= utf8.RuneSelf {
 		_, m := utf8.DecodeRune(b[end:])
-		w, ok = t.s.lexicon[string(b[i:end+m])]
+		w = t.s.lexicon.find(b[i : end+m])
 	}
-	if ok {
+	if w != nil {
 		k.classes, k.prime = w.classes, w.prime
 	}
 	k.stem = hashBytes(text[:min(len(text), 2*stemBytes)])

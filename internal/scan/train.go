@@ -18,8 +18,10 @@ type Hit struct {
 
 // Read returns the windows of a text and the rules that fired in it. The scanner may be one without weights, of NewReader.
 func (s *Scanner) Read(text string) (examples []Example, hits []Hit) {
-	for _, v := range s.layers(text) {
-		a := s.analyse(v)
+	m := s.scratch()
+	defer s.release(m, text)
+	for _, v := range s.layers(m, text) {
+		a := s.analyse(m, v)
 		for _, h := range a.hits {
 			hits = append(hits, Hit{h.id, h.guarded})
 		}
@@ -29,7 +31,9 @@ func (s *Scanner) Read(text string) (examples []Example, hits []Hit) {
 }
 
 // NewReader returns a scanner without weights: it can Read and not Scan.
-func NewReader() *Scanner { return &Scanner{lexicon: lexicon(), known: cuttable(), rules: rules()} }
+func NewReader() *Scanner {
+	return &Scanner{lexicon: newDictionary(lexicon()), known: cuttable(), rules: rules(), asking: askingOf(rules())}
+}
 
 func (a *analysis) examples() []Example {
 	n := len(a.tokens)
@@ -60,8 +64,10 @@ func (s *Scanner) Score(channel Channel, text string) int {
 	cal := s.weights.channel(channel)
 	set := s.weights.sets[cal.Set]
 	best := -1 << 30
-	for _, v := range s.layers(text) {
-		for _, x := range s.analyse(v).examples() {
+	m := s.scratch()
+	defer s.release(m, text)
+	for _, v := range s.layers(m, text) {
+		for _, x := range s.analyse(m, v).examples() {
 			sum := 0
 			for _, f := range x.Features {
 				sum += int(int8(set[f]))
@@ -79,8 +85,10 @@ func (s *Scanner) Calibration(channel Channel) Calibration { return s.weights.ch
 func Work(text string) int {
 	s := NewReader()
 	steps := 0
-	for _, v := range s.layers(text) {
-		a := s.analyse(v)
+	m := s.scratch()
+	defer s.release(m, text)
+	for _, v := range s.layers(m, text) {
+		a := s.analyse(m, v)
 		steps += len(v.text) + len(a.v.text) + len(a.tokens) + len(a.hits) + a.looked
 		a.features(func(_ int, buckets []uint32) { steps += len(buckets) })
 	}

@@ -32,46 +32,44 @@ const (
 
 // layers returns the text and everything that is decoded from it, at most depthMax deep. All that one decoder finds in one view
 // is one view, so there are few and their sizes add up to a fixed multiple of the text.
-func (s *Scanner) layers(text string) []view {
-	root := view{text: []byte(text), src: make([]uint32, len(text))}
-	for i := range root.src {
-		root.src[i] = uint32(i)
-	}
-	all := []view{unescaped(root)}
+func (s *Scanner) layers(m *scratch, text string) []*view {
+	all := append(m.layers[:0], unescaped(m, m.root(text)))
 	from := 0
 	for range depthMax {
 		to := len(all)
 		for _, v := range all[from:to] {
-			for _, d := range s.decoders() {
-				child := d.decode(v)
+			l := lead(v.text)
+			for _, d := range []struct {
+				can    bool
+				name   string
+				decode func(out, v *view)
+			}{{l.base64, "base64", base64s}, {l.hex, "hex", hexes}, {l.tags, "tags", tagCharacters}, {l.spaced, "spaced", s.spacedLetters}} {
+				if !d.can {
+					continue
+				}
+				child := m.view(0)
+				d.decode(child, v)
 				if len(child.text) == 0 {
+					m.drop()
 					continue
 				}
 				child.layer = d.name
 				if v.layer != "" {
 					child.layer = v.layer + ">" + d.name
 				}
-				all = append(all, unescaped(child))
+				all = append(all, unescaped(m, child))
 			}
 		}
 		from = to
 	}
+	m.layers = all
 	return all
 }
 
-type decoder struct {
-	name   string
-	decode func(view) view
-}
-
-func (s *Scanner) decoders() []decoder {
-	return []decoder{{"base64", base64s}, {"hex", hexes}, {"tags", tagCharacters}, {"spaced", s.spacedLetters}}
-}
-
 // unescaped undoes JSON, HTML and URL escapes in place, twice at most.
-func unescaped(v view) view {
+func unescaped(m *scratch, v *view) *view {
 	for range depthMax {
-		next, changed := unescape(v)
+		next, changed := unescape(m, v)
 		if !changed {
 			return v
 		}
@@ -80,48 +78,71 @@ func unescaped(v view) view {
 	return v
 }
 
-func unescape(v view) (view, bool) {
-	if !bytes.ContainsAny(v.text, `\&%`) {
+// nextEscape is where the next character that may begin an escape stands, or the end.
+func nextEscape(b []byte, i int) int {
+	for i < len(b) && b[i] != '\\' && b[i] != '&' && b[i] != '%' {
+		i++
+	}
+	return i
+}
+
+func unescape(m *scratch, v *view) (*view, bool) {
+	at := nextEscape(v.text, 0)
+	if at == len(v.text) {
 		return v, false
 	}
-	out := view{text: make([]byte, 0, len(v.text)), src: make([]uint32, 0, len(v.src)), layer: v.layer}
+	out := m.view(len(v.text))
+	out.layer = v.layer
 	changed := false
-	for i := 0; i < len(v.text); {
-		var r rune
-		var n int
-		var mark uint32
-		raw := false
-		switch v.text[i] {
-		case '\\':
-			r, n, mark = backslash(v.text[i:])
-		case '&':
-			r, n = entity(v.text[i:])
-			mark = markEntity
-		case '%':
-			r, n = percent(v.text[i:])
-			mark, raw = markURL, true
+	for i := 0; ; {
+		out.text, out.src = append(out.text, v.text[i:at]...), append(out.src, v.src[i:at]...)
+		if at == len(v.text) {
+			break
 		}
+		n := out.escape(v, at)
+		changed = changed || n > 0
 		if n == 0 {
-			out.text, out.src = append(out.text, v.text[i]), append(out.src, v.src[i])
-			i++
-			continue
+			out.text, out.src = append(out.text, v.text[at]), append(out.src, v.src[at])
+			n = 1
 		}
-		changed = true
-		at := v.src[i] | mark
-		before := len(out.text)
-		switch {
-		case r < 0: // an escape that stands for nothing
-		case raw:
-			out.text = append(out.text, byte(r))
-		default:
-			out.text = utf8.AppendRune(out.text, r)
-		}
-		for range len(out.text) - before {
-			out.src = append(out.src, at)
-		}
-		i += n
+		i = at + n
+		at = nextEscape(v.text, i)
 	}
-	return out, changed
+	if !changed {
+		m.drop()
+		return v, false
+	}
+	return out, true
+}
+
+// escape writes what an escape at i stands for and returns its length, 0 when there is none.
+func (o *view) escape(v *view, i int) int {
+	var r rune
+	var n int
+	var mark uint32
+	raw := false
+	switch v.text[i] {
+	case '\\':
+		r, n, mark = backslash(v.text[i:])
+	case '&':
+		r, n = entity(v.text[i:])
+		mark = markEntity
+	case '%':
+		r, n = percent(v.text[i:])
+		mark, raw = markURL, true
+	}
+	before := len(o.text)
+	switch {
+	case n == 0 || r < 0: // none, or one that stands for nothing
+	case raw:
+		o.text = append(o.text, byte(r))
+	default:
+		o.text = utf8.AppendRune(o.text, r)
+	}
+	for range len(o.text) - before {
+		o.src = append(o.src, v.src[i]|mark)
+	}
+	return n
 }
 
 // backslash reads an escape of JSON, Go, Python, JavaScript or YAML: what it stands for and its length, 0 for none.
@@ -275,8 +296,7 @@ func isAlnum(c byte) bool {
 const blobBytesMin = 16 // shorter runs are words
 
 // base64s decodes what looks like base64 and holds text.
-func base64s(v view) view {
-	var out view
+func base64s(out, v *view) {
 	buf, room := make([]byte, 0, 256), make([]byte, 0, 256)
 	for i := 0; i < len(v.text); {
 		if !isBase64(v.text[i]) {
@@ -314,7 +334,6 @@ func base64s(v view) view {
 			out.add(v, plain, start, i)
 		}
 	}
-	return out
 }
 
 // base64Text is the text that a run of base64 holds, written to plain, which is as long; nil when it holds none.
@@ -345,8 +364,7 @@ func lineEnd(b []byte) int {
 }
 
 // hexes decodes runs of hex digits, and pairs of them with one separator in between, that hold text.
-func hexes(v view) view {
-	var out view
+func hexes(out, v *view) {
 	var buf []byte
 	for i := 0; i < len(v.text); {
 		if _, ok := hexDigit(v.text[i]); !ok || i > 0 && isAlnum(v.text[i-1]) && v.text[i-1] != 'x' {
@@ -373,7 +391,6 @@ func hexes(v view) view {
 			out.add(v, plain, start, i)
 		}
 	}
-	return out
 }
 
 // isPair says whether a separator and exactly two hex digits follow.
@@ -387,7 +404,7 @@ func isPair(b []byte) bool {
 }
 
 // add appends what was decoded from v.text[start:end], as a paragraph.
-func (o *view) add(v view, plain []byte, start, end int) {
+func (o *view) add(v *view, plain []byte, start, end int) {
 	for i, c := range plain {
 		o.text = append(o.text, c)
 		o.src = append(o.src, v.src[start+i*(end-start)/len(plain)]&offsetMask)
@@ -422,11 +439,7 @@ func readable(b []byte) bool {
 }
 
 // tagCharacters decodes Unicode tags and variation selectors, which are invisible and can spell a text. A flag is not one.
-func tagCharacters(v view) view {
-	var out view
-	if bytes.IndexByte(v.text, 0xF3) < 0 { // the first byte of all of them
-		return out
-	}
+func tagCharacters(out, v *view) {
 	var plain []byte
 	first, last := 0, 0
 	flush := func() {
@@ -464,5 +477,4 @@ func tagCharacters(v view) view {
 		i += n
 	}
 	flush()
-	return out
 }
