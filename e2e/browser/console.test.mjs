@@ -252,6 +252,35 @@ test("searching and exporting", async () => {
   const { readFile } = await import("node:fs/promises");
   const csv = await readFile(await download.path(), "utf8");
   assert.match(csv, /^# query: .*tool=stripe%2Frefund/m);
+test("an exercise: begun by hand, labelled, filed", async () => {
+  await maria.goto("/console/exercises");
+  await maria.getByText("writ gameday --scenario all").waitFor();
+  await sound(maria, "no exercise yet");
+  await maria.getByRole("textbox", { name: /^Scenario/ }).fill("off-list");
+  await maria.getByLabel("finance-bot").check();
+  await maria.getByRole("button", { name: "Begin" }).click();
+  await maria.getByText("The exercise runs.").waitFor();
+  await sound(maria, "an exercise that runs");
+  const denied = await finance("zendesk/read_ticket", { ticket: "T-1" }, "exercised");
+  assert.equal(denied.outcome, "deny");
+  const labelled = async () => (await api("GET", "/v1/incidents?environment=prod&exercise=true")).incidents[0];
+  for (let tries = 0; tries < 100 && !(await labelled()); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+  const incident = await labelled();
+  await maria.getByRole("textbox", { name: /^Hypothesis/ }).fill("A call off the list of an agent is denied, and noticed within five seconds.");
+  await maria.getByRole("textbox", { name: /^Injected/ }).fill("finance-bot reads a ticket.");
+  await maria.getByRole("textbox", { name: /^Observed/ }).fill("It was denied, and an incident opened.");
+  await maria.getByLabel("yes").check();
+  await maria.getByLabel(/^Detected after/).fill(((Date.parse(incident.opened_at) - Date.parse(denied.at)) / 1000).toFixed(3));
+  await maria.getByLabel(/^Detectors that had to notice/).fill("off_list");
+  await maria.getByRole("textbox", { name: /^Moments/ }).fill(`${denied.at} The call was denied\n${incident.opened_at} The incident opened`);
+  await maria.getByLabel(/^Evidence/).fill(`${incident.id} ${denied.id}`);
+  await maria.getByRole("button", { name: "File it" }).click();
+  await maria.getByText("Filed. The exercise is over.").waitFor();
+  await sound(maria, "an exercise that was filed");
+  await maria.getByRole("link", { name: incident.title }).click();
+  assert.match(await maria.textContent("main"), /exercise/);
+});
+
   assert.equal(csv.trim().split("\n").length, rows + 2);
   await maria.locator("table.rows tbody a").first().click();
   assert.match(await maria.textContent("main"), /Proof/);
@@ -280,7 +309,9 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };
+  const exercises = await api("GET", "/v1/exercises?environment=prod&limit=1");
   const images = process.env.WRIT_SCREENSHOTS;
+    exercises: "/console/exercises", exercise: "/console/exercises/" + exercises.exercises[0].id,
   if (images) mkdirSync(images, { recursive: true });
   for (const [width, height] of [[1440, 900], [390, 844]]) {
     await maria.setViewportSize({ width, height });

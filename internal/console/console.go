@@ -333,6 +333,7 @@ func notices() map[string]string {
 		"voted": "Your vote is recorded.", "asked": "The others are asked.", "delegation-ended": "The delegation has ended.",
 		"stopped": "Stopped, on every node.", "moved": "The switch is moved.", "switch-proposed": "Recorded. It takes another person to say the same.",
 		"incident": "The incident is open, and those who respond are told.", "step": "Recorded.",
+		"exercise": "The exercise runs. What the detectors find of its agents is labelled until you file what came of it.", "filed": "Filed. The exercise is over.",
 		"reviewed": "Your review is recorded.", "activated": "The bundle is in force.",
 		"scheduled": "The bundle comes into force at that time.", "unscheduled": "The change waits again.",
 		"rolled-back": "The bundle before is in force again. Somebody else reviews this within two working days.", "proposed": "The change is proposed. Somebody else reviews it.",

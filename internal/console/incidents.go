@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -260,10 +261,27 @@ func stepWord(event string) string {
 
 // refTo is the page of what an id names, or nothing.
 func refTo(id string) string {
-	prefix, _, _ := strings.Cut(id, "_")
-	pages := map[string]string{"dec": "/decisions/", "swi": "/containment/", "chg": "/changes/", "inc": "/incidents/"}
-	if at, ok := pages[prefix]; ok {
-		return Root + at + url.PathEscape(id)
+	if n := namedBy(id); n.at != "" {
+		return Root + n.at + url.PathEscape(id)
 	}
 	return ""
 }
+
+// named is what ids with a prefix are of, and where its page is, if it has one.
+type named struct {
+	what string
+	at   string
+}
+
+// namedBy finds out by its prefix what an id names.
+func namedBy(id string) named {
+	prefix, _, _ := strings.Cut(id, "_")
+	kinds := map[string]named{
+		"dec": {"decision", "/decisions/"}, "swi": {"switch", "/containment/"}, "chg": {"change", "/changes/"}, "inc": {"incident", "/incidents/"},
+		"apr": {"request", "/approvals/"}, "del": {"delegation", "/delegations/"}, "exe": {"exercise", "/exercises/"}, "sig": {"signal", ""},
+	}
+	return kinds[prefix]
+}
+
+// kindOf is the word for what an id names.
+func kindOf(id string) string { return cmp.Or(namedBy(id).what, "entry") }
