@@ -46,7 +46,7 @@ func (s *Server) funcs() template.FuncMap {
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
-		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "held": heldOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis, "took": took, "moment": moment, "kindof": kindOf,
+		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "held": heldOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis, "took": took, "moment": moment, "kindof": kindOf, "markdown": markdown,
 		"base": func() string { return s.People.URL },
 	}
 }

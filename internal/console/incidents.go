@@ -77,8 +77,35 @@ func (s *Server) incidents(v *visit) error {
 	return nil
 }
 
+// incidentData is an incident with what the bundle says is to be done about it.
+type incidentData struct {
+	Incident any
+	Runbooks any
+}
+
 func (s *Server) incident(v *visit) error {
-	return s.show(v, "incident", "Incident", "incidents", "/v1/incidents/"+url.PathEscape(v.PathValue("id")))
+	return s.showBeside(v, "incident", "Incident", "/runbooks", func(found, books any) any { return incidentData{found, books} })
+}
+
+// showBeside shows an incident with something that the API has beside it.
+func (s *Server) showBeside(v *visit, name, title, beside string, data func(incident, beside any) any) error {
+	target := "/v1/incidents/" + url.PathEscape(v.PathValue("id"))
+	found, err := s.get(v, target)
+	if err != nil {
+		return err
+	}
+	more, err := s.get(v, target+beside)
+	if err != nil {
+		return err
+	}
+	of, err := as[struct {
+		Environment string `json:"environment"`
+	}](found, nil)
+	if err != nil {
+		return err
+	}
+	s.render(v, http.StatusOK, name, page{Title: title, Nav: "incidents", Environment: of.Environment, Data: data(found, more)})
+	return nil
 }
 
 func (s *Server) reportIncident(v *visit) error {
@@ -181,27 +208,11 @@ type incidentReportData struct {
 }
 
 func (s *Server) incidentReport(v *visit) error {
-	id := url.PathEscape(v.PathValue("id"))
-	found, err := s.get(v, "/v1/incidents/"+id)
-	if err != nil {
-		return err
-	}
-	target := "/v1/incidents/" + id + "/report"
+	beside := "/report"
 	if v.URL.Query().Get("fresh") != "" {
-		target += "?fresh=true"
+		beside += "?fresh=true"
 	}
-	report, err := s.get(v, target)
-	if err != nil {
-		return err
-	}
-	of, err := as[struct {
-		Environment string `json:"environment"`
-	}](found, nil)
-	if err != nil {
-		return err
-	}
-	s.render(v, http.StatusOK, "incident-report", page{Title: "Report", Nav: "incidents", Environment: of.Environment, Data: incidentReportData{found, report}})
-	return nil
+	return s.showBeside(v, "incident-report", "Report", beside, func(found, report any) any { return incidentReportData{found, report} })
 }
 
 // severityOf is the badge of a severity.
@@ -259,14 +270,6 @@ func stepWord(event string) string {
 	return strings.NewReplacer(".", " ", "_", " ").Replace(event)
 }
 
-// refTo is the page of what an id names, or nothing.
-func refTo(id string) string {
-	if n := namedBy(id); n.at != "" {
-		return Root + n.at + url.PathEscape(id)
-	}
-	return ""
-}
-
 // named is what ids with a prefix are of, and where its page is, if it has one.
 type named struct {
 	what string
@@ -281,6 +284,14 @@ func namedBy(id string) named {
 		"apr": {"request", "/approvals/"}, "del": {"delegation", "/delegations/"}, "exe": {"exercise", "/exercises/"}, "sig": {"signal", ""},
 	}
 	return kinds[prefix]
+}
+
+// refTo is the page of what an id names, or nothing.
+func refTo(id string) string {
+	if n := namedBy(id); n.at != "" {
+		return Root + n.at + url.PathEscape(id)
+	}
+	return ""
 }
 
 // kindOf is the word for what an id names.
