@@ -131,8 +131,20 @@ test("a change: proposed, refused to its author, reviewed, in force, rolled back
   await dev.getByRole("alert").waitFor(); // not a reviewer, and the author
   await maria.goto(at);
   assert.match(await maria.textContent("main"), /days: 500/);
+  await maria.evaluate(() => {
+    window.far = []; // what a progress element said while it was there
+    new MutationObserver(() => {
+      const e = document.querySelector("#backtest progress");
+      if (e) window.far.push([e.position, e.getAttribute("aria-label"), e.nextElementSibling.textContent]);
+    }).observe(document.body, { childList: true, subtree: true });
+  });
   await maria.getByRole("button", { name: "Backtest" }).click();
-  await maria.getByText("Nothing would have been decided otherwise.").waitFor();
+  await maria.getByRole("status").getByText("Nothing would have been decided otherwise.").waitFor();
+  assert.equal(await maria.locator("#backtest progress").count(), 0, "the result is in its place");
+  const far = await maria.evaluate(() => window.far);
+  assert.deepEqual(far[0], [-1, "How far the backtest is", "Beginning…"]);
+  assert.ok(far.some(([position, , text]) => position > 0 && position <= 1 && /^[\d ]+ of [\d ]+ entries$/.test(text)), JSON.stringify(far));
+  await sound(maria, "a backtest in its change");
   await maria.getByRole("button", { name: "Approve" }).click();
   await maria.getByText("Your review is recorded.").waitFor();
   await maria.getByRole("button", { name: "Put into force" }).click();
@@ -240,18 +252,6 @@ test("an incident: reported, taken and contained with the keyboard alone, report
   await root.context().close();
 });
 
-test("searching and exporting", async () => {
-  await maria.goto("/console/decisions");
-  await maria.getByLabel("Outcome").selectOption("require_approval");
-  await maria.getByLabel("Tool").fill("stripe/refund");
-  await maria.getByRole("button", { name: "Search" }).click();
-  await maria.waitForURL(/tool=stripe/);
-  const rows = await maria.locator("table.rows tbody tr").count();
-  assert.ok(rows >= 4, `${rows} rows`);
-  const [download] = await Promise.all([maria.waitForEvent("download"), maria.getByRole("link", { name: "CSV" }).click()]);
-  const { readFile } = await import("node:fs/promises");
-  const csv = await readFile(await download.path(), "utf8");
-  assert.match(csv, /^# query: .*tool=stripe%2Frefund/m);
 test("an exercise: begun by hand, labelled, filed", async () => {
   await maria.goto("/console/exercises");
   await maria.getByText("writ gameday --scenario all").waitFor();
@@ -281,6 +281,18 @@ test("an exercise: begun by hand, labelled, filed", async () => {
   assert.match(await maria.textContent("main"), /exercise/);
 });
 
+test("searching and exporting", async () => {
+  await maria.goto("/console/decisions");
+  await maria.getByLabel("Outcome").selectOption("require_approval");
+  await maria.getByLabel("Tool").fill("stripe/refund");
+  await maria.getByRole("button", { name: "Search" }).click();
+  await maria.waitForURL(/tool=stripe/);
+  const rows = await maria.locator("table.rows tbody tr").count();
+  assert.ok(rows >= 4, `${rows} rows`);
+  const [download] = await Promise.all([maria.waitForEvent("download"), maria.getByRole("link", { name: "CSV" }).click()]);
+  const { readFile } = await import("node:fs/promises");
+  const csv = await readFile(await download.path(), "utf8");
+  assert.match(csv, /^# query: .*tool=stripe%2Frefund/m);
   assert.equal(csv.trim().split("\n").length, rows + 2);
   await maria.locator("table.rows tbody a").first().click();
   assert.match(await maria.textContent("main"), /Proof/);
@@ -297,7 +309,9 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const stopped = await api("GET", "/v1/switches?environment=prod&limit=1");
   const incidents = await api("GET", "/v1/incidents?environment=prod&limit=1");
   const incident = "/console/incidents/" + incidents.incidents[0].id;
+  const exercises = await api("GET", "/v1/exercises?environment=prod&limit=1");
   const pages = {
+    exercises: "/console/exercises", exercise: "/console/exercises/" + exercises.exercises[0].id,
     detectors: "/console/detectors", signals: "/console/signals",
     incidents: "/console/incidents?state=", incident, "incident-report": incident + "/report",
     containment: "/console/containment?environment=prod&state=released", "stop-what": "/console/containment/stop", stop: "/console/containment/stop?environment=prod&category=money",
@@ -309,9 +323,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };
-  const exercises = await api("GET", "/v1/exercises?environment=prod&limit=1");
   const images = process.env.WRIT_SCREENSHOTS;
-    exercises: "/console/exercises", exercise: "/console/exercises/" + exercises.exercises[0].id,
   if (images) mkdirSync(images, { recursive: true });
   for (const [width, height] of [[1440, 900], [390, 844]]) {
     await maria.setViewportSize({ width, height });
@@ -336,5 +348,13 @@ test("without a script, everything but passkeys works", async () => {
   await page.goto("/console/approvals/" + asked.approval.id);
   await page.getByRole("button", { name: "Approve" }).click();
   await page.getByText("Your vote is recorded.").waitFor();
+  const changes = await api("GET", "/v1/changes?environment=prod&limit=5");
+  await page.goto("/console/changes/" + changes.changes.find((c) => !c.rollback).id);
+  await page.getByRole("button", { name: "Backtest" }).click();
+  await page.waitForURL(/wait=1/);
+  await page.getByText("judged again under the proposal").waitFor();
+  await page.goto(page.url().replace(/&?wait=1/, ""));
+  await page.getByRole("link", { name: "run it and wait" }).click();
+  await page.getByText("judged again under the proposal").waitFor();
   await context.close();
 });

@@ -150,7 +150,7 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 
 // byScript says whether a page asks by itself for what is new: nobody need be there.
 func byScript(v *visit) bool {
-	return v.Header.Get("HX-Request") != "" || v.URL.Path == Root+"/live"
+	return v.Header.Get("HX-Request") != "" || v.URL.Path == Root+"/live" || strings.HasSuffix(v.URL.Path, "/backtest/events")
 }
 
 // readForm reads a form whole, or refuses it: half a form is another one.

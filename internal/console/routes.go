@@ -59,6 +59,7 @@ func (s *Server) routes() []route {
 		{"POST " + Root + "/changes/{id}/activate", person, s.activate},
 		{"POST " + Root + "/changes/{id}/unschedule", person, s.unschedule},
 		{"GET " + Root + "/changes/{id}/backtest", person, s.backtest},
+		{"GET " + Root + "/changes/{id}/backtest/events", person, s.backtestEvents},
 		{"GET " + Root + "/versions", person, s.versions},
 		{"GET " + Root + "/agents", person, s.agents},
 		{"GET " + Root + "/tools", person, s.tools},
