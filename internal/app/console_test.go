@@ -301,7 +301,7 @@ func TestPagesAreOfThoseWhoHaveARole(t *testing.T) {
 	if e := n.send(http.MethodPost, "/v1/bundles?environment=staging", n.admin, "application/x-tar", staging); e.status != http.StatusOK {
 		t.Fatalf("staging: %s", e.body)
 	}
-	pages := []string{"/console/?environment=%s", "/console/decisions?environment=%s", "/console/approvals?environment=%s", "/console/changes?environment=%s", "/console/changes/new?environment=%s", "/console/agents?environment=%s", "/console/tools?environment=%s", "/console/limits?environment=%s", "/console/exercises?environment=%s", "/console/detectors?environment=%s", "/console/signals?environment=%s", "/console/ledger?environment=%s", "/console/export/decisions.csv?environment=%s", "/console/export/decisions.json?environment=%s", "/console/live?environment=%s"}
+	pages := []string{"/console/?environment=%s", "/console/decisions?environment=%s", "/console/approvals?environment=%s", "/console/changes?environment=%s", "/console/changes/new?environment=%s", "/console/agents?environment=%s", "/console/tools?environment=%s", "/console/limits?environment=%s", "/console/exercises?environment=%s", "/console/detectors?environment=%s", "/console/signals?environment=%s", "/console/ledger?environment=%s", "/console/export/decisions.csv?environment=%s", "/console/export/decisions.json?environment=%s", "/console/export/incidents.csv?environment=%s", "/console/export/incidents.json?environment=%s", "/console/live?environment=%s"}
 	chloe, nobody := n.browser().signIn(o, "chloe"), n.browser().signIn(o, "nobody")
 	for _, page := range pages {
 		for _, env := range []string{"staging", "org"} {

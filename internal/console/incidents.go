@@ -33,22 +33,10 @@ func (s *Server) incidents(v *visit) error {
 	if v.URL.Query().Has("state") {
 		data.State = v.URL.Query().Get("state")
 	}
-	q := url.Values{"environment": {s.environment(v)}, "limit": {"50"}}
-	kept := url.Values{"environment": q["environment"]}
+	q, kept := s.incidentQuery(v)
+	q.Set("limit", "50")
 	for _, name := range incidentFilters {
-		value := strings.TrimSpace(v.URL.Query().Get(name))
-		data.Filters.Set(name, value)
-		if value == "" {
-			continue
-		}
-		kept.Set(name, value)
-		if day, err := time.Parse(time.DateOnly, value); err == nil && (name == "from" || name == "to") {
-			if name == "to" {
-				day = day.AddDate(0, 0, 1) // with that day
-			}
-			value = day.Format(time.RFC3339)
-		}
-		q.Set(name, value)
+		data.Filters.Set(name, kept.Get(name))
 	}
 	data.Query = template.URL(kept.Encode())
 	window := url.Values{"environment": q["environment"]}
@@ -75,6 +63,36 @@ func (s *Server) incidents(v *visit) error {
 	}
 	s.render(v, http.StatusOK, "incidents", page{Title: "Incidents", Nav: "incidents", Data: data})
 	return nil
+}
+
+// incidentQuery is the API's query for what the page's address asks for, in any state, and the same as the address has it. Days of a
+// form are whole days of UTC.
+func (s *Server) incidentQuery(v *visit) (q, kept url.Values) {
+	q, kept = url.Values{"environment": {s.environment(v)}}, url.Values{"environment": {s.environment(v)}}
+	for _, name := range incidentFilters {
+		value := strings.TrimSpace(v.URL.Query().Get(name))
+		if value == "" {
+			continue
+		}
+		kept.Set(name, value)
+		if day, err := time.Parse(time.DateOnly, value); err == nil && (name == "from" || name == "to") {
+			if name == "to" {
+				day = day.AddDate(0, 0, 1) // with that day
+			}
+			value = day.Format(time.RFC3339)
+		}
+		q.Set(name, value)
+	}
+	return q, kept
+}
+
+// incidentsExported is the query of an export: those of every state where the address names none.
+func (s *Server) incidentsExported(v *visit) url.Values {
+	q, _ := s.incidentQuery(v)
+	if state := strings.TrimSpace(v.URL.Query().Get("state")); state != "" {
+		q.Set("state", state)
+	}
+	return q
 }
 
 // incidentData is an incident with what the bundle says is to be done about it.
