@@ -131,8 +131,20 @@ test("a change: proposed, refused to its author, reviewed, in force, rolled back
   await dev.getByRole("alert").waitFor(); // not a reviewer, and the author
   await maria.goto(at);
   assert.match(await maria.textContent("main"), /days: 500/);
+  await maria.evaluate(() => {
+    window.far = []; // what a progress element said while it was there
+    new MutationObserver(() => {
+      const e = document.querySelector("#backtest progress");
+      if (e) window.far.push([e.position, e.getAttribute("aria-label"), e.nextElementSibling.textContent]);
+    }).observe(document.body, { childList: true, subtree: true });
+  });
   await maria.getByRole("button", { name: "Backtest" }).click();
-  await maria.getByText("Nothing would have been decided otherwise.").waitFor();
+  await maria.getByRole("status").getByText("Nothing would have been decided otherwise.").waitFor();
+  assert.equal(await maria.locator("#backtest progress").count(), 0, "the result is in its place");
+  const far = await maria.evaluate(() => window.far);
+  assert.deepEqual(far[0], [-1, "How far the backtest is", "Beginning…"]);
+  assert.ok(far.some(([position, , text]) => position > 0 && position <= 1 && /^[\d ]+ of [\d ]+ entries$/.test(text)), JSON.stringify(far));
+  await sound(maria, "a backtest in its change");
   await maria.getByRole("button", { name: "Approve" }).click();
   await maria.getByText("Your review is recorded.").waitFor();
   await maria.getByRole("button", { name: "Put into force" }).click();
@@ -240,6 +252,35 @@ test("an incident: reported, taken and contained with the keyboard alone, report
   await root.context().close();
 });
 
+test("an exercise: begun by hand, labelled, filed", async () => {
+  await maria.goto("/console/exercises");
+  await maria.getByText("writ gameday --scenario all").waitFor();
+  await sound(maria, "no exercise yet");
+  await maria.getByRole("textbox", { name: /^Scenario/ }).fill("off-list");
+  await maria.getByLabel("finance-bot").check();
+  await maria.getByRole("button", { name: "Begin" }).click();
+  await maria.getByText("The exercise runs.").waitFor();
+  await sound(maria, "an exercise that runs");
+  const denied = await finance("zendesk/read_ticket", { ticket: "T-1" }, "exercised");
+  assert.equal(denied.outcome, "deny");
+  const labelled = async () => (await api("GET", "/v1/incidents?environment=prod&exercise=true")).incidents[0];
+  for (let tries = 0; tries < 100 && !(await labelled()); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+  const incident = await labelled();
+  await maria.getByRole("textbox", { name: /^Hypothesis/ }).fill("A call off the list of an agent is denied, and noticed within five seconds.");
+  await maria.getByRole("textbox", { name: /^Injected/ }).fill("finance-bot reads a ticket.");
+  await maria.getByRole("textbox", { name: /^Observed/ }).fill("It was denied, and an incident opened.");
+  await maria.getByLabel("yes").check();
+  await maria.getByLabel(/^Detected after/).fill(((Date.parse(incident.opened_at) - Date.parse(denied.at)) / 1000).toFixed(3));
+  await maria.getByLabel(/^Detectors that had to notice/).fill("off_list");
+  await maria.getByRole("textbox", { name: /^Moments/ }).fill(`${denied.at} The call was denied\n${incident.opened_at} The incident opened`);
+  await maria.getByLabel(/^Evidence/).fill(`${incident.id} ${denied.id}`);
+  await maria.getByRole("button", { name: "File it" }).click();
+  await maria.getByText("Filed. The exercise is over.").waitFor();
+  await sound(maria, "an exercise that was filed");
+  await maria.getByRole("link", { name: incident.title }).click();
+  assert.match(await maria.textContent("main"), /exercise/);
+});
+
 test("searching and exporting", async () => {
   await maria.goto("/console/decisions");
   await maria.getByLabel("Outcome").selectOption("require_approval");
@@ -268,7 +309,9 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
   const stopped = await api("GET", "/v1/switches?environment=prod&limit=1");
   const incidents = await api("GET", "/v1/incidents?environment=prod&limit=1");
   const incident = "/console/incidents/" + incidents.incidents[0].id;
+  const exercises = await api("GET", "/v1/exercises?environment=prod&limit=1");
   const pages = {
+    exercises: "/console/exercises", exercise: "/console/exercises/" + exercises.exercises[0].id,
     detectors: "/console/detectors", signals: "/console/signals",
     incidents: "/console/incidents?state=", incident, "incident-report": incident + "/report",
     containment: "/console/containment?environment=prod&state=released", "stop-what": "/console/containment/stop", stop: "/console/containment/stop?environment=prod&category=money",
@@ -305,5 +348,13 @@ test("without a script, everything but passkeys works", async () => {
   await page.goto("/console/approvals/" + asked.approval.id);
   await page.getByRole("button", { name: "Approve" }).click();
   await page.getByText("Your vote is recorded.").waitFor();
+  const changes = await api("GET", "/v1/changes?environment=prod&limit=5");
+  await page.goto("/console/changes/" + changes.changes.find((c) => !c.rollback).id);
+  await page.getByRole("button", { name: "Backtest" }).click();
+  await page.waitForURL(/wait=1/);
+  await page.getByText("judged again under the proposal").waitFor();
+  await page.goto(page.url().replace(/&?wait=1/, ""));
+  await page.getByRole("link", { name: "run it and wait" }).click();
+  await page.getByText("judged again under the proposal").waitFor();
   await context.close();
 });

@@ -56,6 +56,7 @@ func (s *Server) routes() []route {
 		{"GET /v1/incidents/{id}", scopeReview, s.showIncident},
 		{"POST /v1/incidents/{id}/events", scopePerson, s.stepIncident},
 		{"GET /v1/incidents/{id}/report", scopeReview, s.incidentReport},
+		{"GET /v1/incidents/{id}/runbooks", scopeReview, s.incidentRunbooks},
 		{"GET /v1/signals", scopeReview, s.listSignals},
 		{"GET /v1/detectors", scopeReview, s.listDetectors},
 		{"POST /v1/hooks/pagerduty/{channel}", scopeOpen, s.pagerDutyHook},

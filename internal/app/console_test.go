@@ -201,6 +201,7 @@ func TestAFormOfAnotherSiteCountsNothing(t *testing.T) {
 			"/console/changes/new":                                 {"environment": {"prod"}, "description": {"x"}},
 			"/console/people/invite":                               {"person": {"user:mallory"}, "roles": {"admin"}},
 			"/console/people/" + me["person"].(string) + "/remove": {"reason": {"x"}},
+			"/console/exercises/new":                               {"environment": {"prod"}, "scenario": {"x"}, "agents": {"support-bot"}, "minutes": {"5"}},
 			"/console/credentials/issue":                           {"environment": {"prod"}, "agent": {"support-bot"}, "principal": {"runs_as"}},
 			"/console/sessions/" + b.session() + "/end":            {},
 			"/console/sign-out":                                    {},
@@ -230,7 +231,7 @@ func TestAFormOfAnotherSiteCountsNothing(t *testing.T) {
 // total counts what people did, in a ledger.
 func total(n *node, ledger string) int {
 	sum := 0
-	for _, kind := range []string{"approval_vote", "change_reviewed", "change_proposed", "bundle_activated", "person_invited", "person_removed", "signed_in", "session_ended", "credential_issued", "passkey_enrolled"} {
+	for _, kind := range []string{"approval_vote", "change_reviewed", "change_proposed", "bundle_activated", "person_invited", "person_removed", "signed_in", "session_ended", "credential_issued", "passkey_enrolled", "exercise", "exercise_result"} {
 		sum += len(entries(n, n.admin, ledger, kind))
 	}
 	return sum
@@ -300,7 +301,7 @@ func TestPagesAreOfThoseWhoHaveARole(t *testing.T) {
 	if e := n.send(http.MethodPost, "/v1/bundles?environment=staging", n.admin, "application/x-tar", staging); e.status != http.StatusOK {
 		t.Fatalf("staging: %s", e.body)
 	}
-	pages := []string{"/console/?environment=%s", "/console/decisions?environment=%s", "/console/approvals?environment=%s", "/console/changes?environment=%s", "/console/changes/new?environment=%s", "/console/agents?environment=%s", "/console/tools?environment=%s", "/console/limits?environment=%s", "/console/detectors?environment=%s", "/console/signals?environment=%s", "/console/ledger?environment=%s", "/console/export/decisions.csv?environment=%s", "/console/export/decisions.json?environment=%s", "/console/live?environment=%s"}
+	pages := []string{"/console/?environment=%s", "/console/decisions?environment=%s", "/console/approvals?environment=%s", "/console/changes?environment=%s", "/console/changes/new?environment=%s", "/console/agents?environment=%s", "/console/tools?environment=%s", "/console/limits?environment=%s", "/console/exercises?environment=%s", "/console/detectors?environment=%s", "/console/signals?environment=%s", "/console/ledger?environment=%s", "/console/export/decisions.csv?environment=%s", "/console/export/decisions.json?environment=%s", "/console/export/incidents.csv?environment=%s", "/console/export/incidents.json?environment=%s", "/console/live?environment=%s"}
 	chloe, nobody := n.browser().signIn(o, "chloe"), n.browser().signIn(o, "nobody")
 	for _, page := range pages {
 		for _, env := range []string{"staging", "org"} {
@@ -324,8 +325,8 @@ func TestPagesAreOfThoseWhoHaveARole(t *testing.T) {
 			t.Errorf("nobody sees on %s: %s", page, p.text)
 		}
 	}
-	form := url.Values{"environment": {"staging"}, "description": {"x"}, "reason": {"x"}}
-	for _, path := range []string{"/console/changes/new", "/console/changes/rollback"} {
+	form := url.Values{"environment": {"staging"}, "description": {"x"}, "reason": {"x"}, "scenario": {"x"}, "agents": {"support-bot"}, "minutes": {"5"}}
+	for _, path := range []string{"/console/changes/new", "/console/changes/rollback", "/console/exercises/new"} {
 		chloe.submit(path, form).want(t, http.StatusForbidden)
 	}
 	for path, form := range map[string]url.Values{"/console/people/invite": {"person": {"user:mallory"}}, "/console/credentials/issue": {"environment": {"prod"}}, "/console/people/p_x/remove": {"reason": {"x"}}, "/console/credentials/x/revoke": nil} {

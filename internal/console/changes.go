@@ -2,8 +2,6 @@ package console
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -226,85 +224,3 @@ func linesOf(unified []string) []lineDiff {
 	}
 	return out
 }
-
-// streamer is an answer of the API that comes in lines.
-type streamer interface {
-	Stream(w http.ResponseWriter) (began bool, err error)
-}
-
-// backtestData is what the decisions of some days would have been.
-type backtestData struct {
-	ID     string
-	Days   string
-	Report *backtestReport
-}
-
-type backtestReport struct {
-	Decisions int64            `json:"decisions"`
-	Same      int64            `json:"same"`
-	Erased    int64            `json:"erased"`
-	Failed    int64            `json:"failed"`
-	Limits    int              `json:"limits"`
-	Flipped   map[string]int64 `json:"flipped"`
-	Examples  []struct {
-		ID      string `json:"id"`
-		Tool    string `json:"tool"`
-		Was     string `json:"was"`
-		Now     string `json:"now"`
-		Reasons []struct {
-			Message string `json:"message"`
-		} `json:"reasons"`
-	} `json:"examples"`
-}
-
-// backtest runs the backtest of a change and shows its last line.
-func (s *Server) backtest(v *visit) error {
-	id, days := v.PathValue("id"), v.URL.Query().Get("days")
-	answer, err := s.get(v, "/v1/changes/"+url.PathEscape(id)+"/backtest?days="+escape(days))
-	if err != nil {
-		return err
-	}
-	stream, ok := answer.(streamer)
-	if !ok {
-		return errors.New("the API gave no backtest")
-	}
-	lines := &collected{header: http.Header{}, under: v.w}
-	if _, err := stream.Stream(lines); err != nil {
-		return err
-	}
-	var last struct {
-		Report *backtestReport `json:"report"`
-	}
-	if err := json.Unmarshal(lines.last, &last); err != nil || last.Report == nil {
-		return errors.Join(errors.New("the backtest has no report"), err)
-	}
-	s.render(v, http.StatusOK, "backtest", page{Title: "Backtest", Nav: "changes", Data: backtestData{id, days, last.Report}})
-	return nil
-}
-
-// collected keeps the last line of what is written to it, and lets the connection below wait for it.
-type collected struct {
-	header http.Header
-	under  http.ResponseWriter
-	last   []byte
-}
-
-// Header is nobody's.
-func (c *collected) Header() http.Header { return c.header }
-
-// WriteHeader is for nobody.
-func (c *collected) WriteHeader(int) {}
-
-// Write keeps what was written.
-func (c *collected) Write(p []byte) (int, error) {
-	c.last = append(c.last[:0], p...)
-	return len(p), nil
-}
-
-// SetWriteDeadline gives the page more time.
-func (c *collected) SetWriteDeadline(t time.Time) error {
-	return http.NewResponseController(c.under).SetWriteDeadline(t)
-}
-
-// Flush does nothing: the page is written whole.
-func (c *collected) Flush() {}

@@ -150,7 +150,7 @@ func (s *Server) serve(rt route) http.HandlerFunc {
 
 // byScript says whether a page asks by itself for what is new: nobody need be there.
 func byScript(v *visit) bool {
-	return v.Header.Get("HX-Request") != "" || v.URL.Path == Root+"/live"
+	return v.Header.Get("HX-Request") != "" || v.URL.Path == Root+"/live" || strings.HasSuffix(v.URL.Path, "/backtest/events")
 }
 
 // readForm reads a form whole, or refuses it: half a form is another one.
@@ -333,6 +333,7 @@ func notices() map[string]string {
 		"voted": "Your vote is recorded.", "asked": "The others are asked.", "delegation-ended": "The delegation has ended.",
 		"stopped": "Stopped, on every node.", "moved": "The switch is moved.", "switch-proposed": "Recorded. It takes another person to say the same.",
 		"incident": "The incident is open, and those who respond are told.", "step": "Recorded.",
+		"exercise": "The exercise runs. What the detectors find of its agents is labelled until you file what came of it.", "filed": "Filed. The exercise is over.",
 		"reviewed": "Your review is recorded.", "activated": "The bundle is in force.",
 		"scheduled": "The bundle comes into force at that time.", "unscheduled": "The change waits again.",
 		"rolled-back": "The bundle before is in force again. Somebody else reviews this within two working days.", "proposed": "The change is proposed. Somebody else reviews it.",

@@ -46,7 +46,7 @@ func (s *Server) funcs() template.FuncMap {
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
-		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis,
+		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "held": heldOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis, "took": took, "moment": moment, "kindof": kindOf, "markdown": markdown,
 		"base": func() string { return s.People.URL },
 	}
 }
@@ -216,6 +216,23 @@ func seconds(n float64) string {
 // millis is a number of milliseconds for people to read.
 func millis(n float64) string { return strconv.FormatFloat(n, 'f', 1, 64) + " ms" }
 
+// took is a time that something took, to the millisecond where that matters.
+func took(millis int64) string {
+	if millis < 1000 {
+		return strconv.FormatInt(millis, 10) + " ms"
+	}
+	return seconds(float64(millis) / 1000)
+}
+
+// moment is a time to the millisecond, for what is over in a second.
+func moment(v any) string {
+	t, ok := parseTime(v)
+	if !ok {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000")
+}
+
 // scopeOf says what a switch stops, for the visitor of a page.
 func (s *Server) scopeOf(p page, scope gov.SwitchScope) string {
 	if scope.Principal != "" {
@@ -271,7 +288,7 @@ func outcomeOf(v any) badge {
 func stateOf(v any) badge {
 	word := strings.ReplaceAll(fmt.Sprint(v), "_", " ")
 	switch fmt.Sprint(v) {
-	case "approved", "granted", "consumed", "activated", "active", "succeeded", "approve":
+	case "approved", "granted", "consumed", "activated", "active", "succeeded", "approve", "done":
 		return badge{"good", "✓", word}
 	case "engaged", "stopped":
 		return badge{"bad", "■", word}
@@ -279,6 +296,8 @@ func stateOf(v any) badge {
 		return badge{"bad", "✕", word}
 	case "pending", "proposed", "invited":
 		return badge{"wait", "?", word}
+	case "running":
+		return badge{"wait", "●", word}
 	case "review_owed":
 		return badge{"wait", "!", word}
 	}

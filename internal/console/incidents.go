@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -32,22 +33,10 @@ func (s *Server) incidents(v *visit) error {
 	if v.URL.Query().Has("state") {
 		data.State = v.URL.Query().Get("state")
 	}
-	q := url.Values{"environment": {s.environment(v)}, "limit": {"50"}}
-	kept := url.Values{"environment": q["environment"]}
+	q, kept := s.incidentQuery(v)
+	q.Set("limit", "50")
 	for _, name := range incidentFilters {
-		value := strings.TrimSpace(v.URL.Query().Get(name))
-		data.Filters.Set(name, value)
-		if value == "" {
-			continue
-		}
-		kept.Set(name, value)
-		if day, err := time.Parse(time.DateOnly, value); err == nil && (name == "from" || name == "to") {
-			if name == "to" {
-				day = day.AddDate(0, 0, 1) // with that day
-			}
-			value = day.Format(time.RFC3339)
-		}
-		q.Set(name, value)
+		data.Filters.Set(name, kept.Get(name))
 	}
 	data.Query = template.URL(kept.Encode())
 	window := url.Values{"environment": q["environment"]}
@@ -76,8 +65,65 @@ func (s *Server) incidents(v *visit) error {
 	return nil
 }
 
+// incidentQuery is the API's query for what the page's address asks for, in any state, and the same as the address has it. Days of a
+// form are whole days of UTC.
+func (s *Server) incidentQuery(v *visit) (q, kept url.Values) {
+	q, kept = url.Values{"environment": {s.environment(v)}}, url.Values{"environment": {s.environment(v)}}
+	for _, name := range incidentFilters {
+		value := strings.TrimSpace(v.URL.Query().Get(name))
+		if value == "" {
+			continue
+		}
+		kept.Set(name, value)
+		if day, err := time.Parse(time.DateOnly, value); err == nil && (name == "from" || name == "to") {
+			if name == "to" {
+				day = day.AddDate(0, 0, 1) // with that day
+			}
+			value = day.Format(time.RFC3339)
+		}
+		q.Set(name, value)
+	}
+	return q, kept
+}
+
+// incidentsExported is the query of an export: those of every state where the address names none.
+func (s *Server) incidentsExported(v *visit) url.Values {
+	q, _ := s.incidentQuery(v)
+	if state := strings.TrimSpace(v.URL.Query().Get("state")); state != "" {
+		q.Set("state", state)
+	}
+	return q
+}
+
+// incidentData is an incident with what the bundle says is to be done about it.
+type incidentData struct {
+	Incident any
+	Runbooks any
+}
+
 func (s *Server) incident(v *visit) error {
-	return s.show(v, "incident", "Incident", "incidents", "/v1/incidents/"+url.PathEscape(v.PathValue("id")))
+	return s.showBeside(v, "incident", "Incident", "/runbooks", func(found, books any) any { return incidentData{found, books} })
+}
+
+// showBeside shows an incident with something that the API has beside it.
+func (s *Server) showBeside(v *visit, name, title, beside string, data func(incident, beside any) any) error {
+	target := "/v1/incidents/" + url.PathEscape(v.PathValue("id"))
+	found, err := s.get(v, target)
+	if err != nil {
+		return err
+	}
+	more, err := s.get(v, target+beside)
+	if err != nil {
+		return err
+	}
+	of, err := as[struct {
+		Environment string `json:"environment"`
+	}](found, nil)
+	if err != nil {
+		return err
+	}
+	s.render(v, http.StatusOK, name, page{Title: title, Nav: "incidents", Environment: of.Environment, Data: data(found, more)})
+	return nil
 }
 
 func (s *Server) reportIncident(v *visit) error {
@@ -180,27 +226,11 @@ type incidentReportData struct {
 }
 
 func (s *Server) incidentReport(v *visit) error {
-	id := url.PathEscape(v.PathValue("id"))
-	found, err := s.get(v, "/v1/incidents/"+id)
-	if err != nil {
-		return err
-	}
-	target := "/v1/incidents/" + id + "/report"
+	beside := "/report"
 	if v.URL.Query().Get("fresh") != "" {
-		target += "?fresh=true"
+		beside += "?fresh=true"
 	}
-	report, err := s.get(v, target)
-	if err != nil {
-		return err
-	}
-	of, err := as[struct {
-		Environment string `json:"environment"`
-	}](found, nil)
-	if err != nil {
-		return err
-	}
-	s.render(v, http.StatusOK, "incident-report", page{Title: "Report", Nav: "incidents", Environment: of.Environment, Data: incidentReportData{found, report}})
-	return nil
+	return s.showBeside(v, "incident-report", "Report", beside, func(found, report any) any { return incidentReportData{found, report} })
 }
 
 // severityOf is the badge of a severity.
@@ -258,12 +288,29 @@ func stepWord(event string) string {
 	return strings.NewReplacer(".", " ", "_", " ").Replace(event)
 }
 
+// named is what ids with a prefix are of, and where its page is, if it has one.
+type named struct {
+	what string
+	at   string
+}
+
+// namedBy finds out by its prefix what an id names.
+func namedBy(id string) named {
+	prefix, _, _ := strings.Cut(id, "_")
+	kinds := map[string]named{
+		"dec": {"decision", "/decisions/"}, "swi": {"switch", "/containment/"}, "chg": {"change", "/changes/"}, "inc": {"incident", "/incidents/"},
+		"apr": {"request", "/approvals/"}, "del": {"delegation", "/delegations/"}, "exe": {"exercise", "/exercises/"}, "sig": {"signal", ""},
+	}
+	return kinds[prefix]
+}
+
 // refTo is the page of what an id names, or nothing.
 func refTo(id string) string {
-	prefix, _, _ := strings.Cut(id, "_")
-	pages := map[string]string{"dec": "/decisions/", "swi": "/containment/", "chg": "/changes/", "inc": "/incidents/"}
-	if at, ok := pages[prefix]; ok {
-		return Root + at + url.PathEscape(id)
+	if n := namedBy(id); n.at != "" {
+		return Root + n.at + url.PathEscape(id)
 	}
 	return ""
 }
+
+// kindOf is the word for what an id names.
+func kindOf(id string) string { return cmp.Or(namedBy(id).what, "entry") }
