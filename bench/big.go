@@ -140,13 +140,12 @@ func (b *bench) bigTable(writ *peer, before, after map[string][]sample, rate flo
 	var t strings.Builder
 	fmt.Fprintf(&t, "- filled through the HTTP API with %d connections at %.0f decisions/s; lists were complete %s after the last answer\n",
 		fillConnections, rate, lag.Round(time.Millisecond))
-	resident := func(s sample) float64 { return s.residentMB }
 	w, e := before[writ.name], before["echo"]
 	w2, e2 := after[writ.name], after["echo"]
 	fmt.Fprintf(&t, "\n| | at the start | with %d entries |\n|---|---|---|\n", b.entries)
 	fmt.Fprintf(&t, "| answers/s | %.0f | %.0f |\n| × echo | %.3f | %.3f |\n| p99 ms | %.2f | %.2f |\n| RSS MB | %.0f | %.0f |\n",
 		median(w, throughput), median(w2, throughput), ratio(w, e), ratio(w2, e2), median(w, millis99), median(w2, millis99),
-		median(w, resident), median(w2, resident))
+		median(w, residentMB), median(w2, residentMB))
 	fmt.Fprintf(&t, "\nThroughput relative to the echo fell by a factor of %.2f.\n", ratio(w, e)/ratio(w2, e2))
 	return t.String()
 }

@@ -93,8 +93,8 @@ func tableRow(name string, samples, echo []sample) string {
 	}
 	return fmt.Sprintf("| %s | %.0f | %.3f | %.2f | %.2f | %.1f | %.1f | %.1f | %.0f | %d | %d |\n",
 		name, value(throughput), ratio(samples, echo), value(millis50), value(millis99),
-		value(func(s sample) float64 { return s.server }), value(func(s sample) float64 { return s.database }),
-		value(func(s sample) float64 { return s.generator }), value(func(s sample) float64 { return s.residentMB }), notOK, wrong)
+		value(serverCPU), value(func(s sample) float64 { return s.database }),
+		value(func(s sample) float64 { return s.generator }), value(residentMB), notOK, wrong)
 }
 
 // syncTable counts the syncs of the peers that record decisions, in short rounds of their own.

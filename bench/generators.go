@@ -46,7 +46,7 @@ func (b *bench) runGenerators(ctx context.Context) error {
 	t.WriteString("| generator | answers/s | generator CPU µs | server CPU µs |\n|---|---|---|---|\n")
 	for _, name := range []string{"own", "wrk"} {
 		fmt.Fprintf(&t, "| %s | %.0f | %.1f | %.1f |\n", name, median(all[name], throughput),
-			median(all[name], func(s sample) float64 { return s.generator }), median(all[name], func(s sample) float64 { return s.server }))
+			median(all[name], func(s sample) float64 { return s.generator }), median(all[name], serverCPU))
 	}
 	b.progress("\n%s", t.String())
 	return writeSection(b.results, "load generators", b.machine(ctx)+"\n"+t.String())

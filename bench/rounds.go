@@ -31,6 +31,7 @@ type bench struct {
 	now      func() time.Time
 	log      io.Writer
 	runs     uint64
+	settle   time.Duration // after each round, until what a peer does behind its answers is done and counted too
 	peers    []*peer
 	database *postgres // nil until it is needed
 }
@@ -65,6 +66,7 @@ func (b *bench) measure(ctx context.Context, p *peer, connections int, duration 
 	if err != nil {
 		return sample{}, err
 	}
+	time.Sleep(b.settle)
 	server, database, err := p.cpu()
 	if err != nil {
 		return sample{}, err
@@ -141,11 +143,18 @@ func middle(values []float64) float64 {
 
 func throughput(s sample) float64 { return s.perSecond }
 
+func residentMB(s sample) float64 { return s.residentMB }
+
+func serverCPU(s sample) float64 { return s.server }
+
 // ratio is the median, over the rounds, of the throughput of a in terms of b's in the same round.
-func ratio(a, b []sample) float64 {
+func ratio(a, b []sample) float64 { return ratioOf(a, b, throughput) }
+
+// ratioOf is the median, over the rounds, of a value of a in terms of b's in the same round.
+func ratioOf(a, b []sample, value func(sample) float64) float64 {
 	var values []float64
 	for i := range min(len(a), len(b)) {
-		values = append(values, a[i].perSecond/b[i].perSecond)
+		values = append(values, value(a[i])/value(b[i]))
 	}
 	return middle(values)
 }

@@ -3,10 +3,8 @@ package decide
 import (
 	"encoding/hex"
 	"encoding/json"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
@@ -48,30 +46,95 @@ type placed struct {
 
 // look finds the identifiers of every text of a value, and scans it.
 func (s *Service) look(channel scan.Channel, value any, scans bool) content {
-	var c content
-	n := 0
-	walk(value, "", func(path, text string) {
-		if n++; n > stringsMax {
-			return
+	l := looker{channel: channel}
+	if scans {
+		l.scanner = s.Scanner
+	}
+	l.value(value)
+	slices.SortStableFunc(l.findings, func(a, b canon.Finding) int { return rankOf(b) - rankOf(a) })
+	l.findings = l.findings[:min(len(l.findings), findingsMax)]
+	return l.content
+}
+
+// looker goes over the texts and numbers of a value, in an order that does not change.
+type looker struct {
+	content
+	channel scan.Channel
+	scanner *scan.Scanner // nil: nothing is scanned
+	texts   int
+	path    []byte // JSON pointer of what is looked at: every call comes by here, so one is written for what is found alone
+}
+
+func (l *looker) value(value any) {
+	at := len(l.path)
+	if at > pathBytes {
+		return
+	}
+	switch v := value.(type) {
+	case string:
+		l.text(v)
+	case json.Number:
+		l.text(v.String())
+	case []any:
+		for i, item := range v {
+			l.path = strconv.AppendInt(append(l.path[:at], '/'), int64(i), 10)
+			l.value(item)
 		}
-		var found []scan.Finding
-		if scans && len(text) >= scanBytes {
-			found = s.Scanner.Scan(channel, text)
+	case map[string]any:
+		var room [16]string
+		names := room[:0]
+		for name := range v {
+			names = append(names, name)
 		}
-		for _, f := range found {
-			c.findings = append(c.findings, findingOf(f, path))
+		slices.Sort(names)
+		for _, name := range names {
+			l.path = appendStep(l.path[:at], name)
+			l.value(v[name])
 		}
-		for _, id := range taint.Identifiers(text) {
-			if len(c.ids) >= idsMax {
-				break
-			}
-			near := slices.ContainsFunc(found, func(f scan.Finding) bool { return f.Band.AtLeast(scan.Medium) && id.Near(f.Start, f.End, nearBytes) })
-			c.ids = append(c.ids, placed{id, path, near})
+	}
+	l.path = l.path[:at]
+}
+
+// appendStep appends a name to a JSON pointer.
+func appendStep(path []byte, name string) []byte {
+	path = append(path, '/')
+	for i := range len(name) {
+		switch c := name[i]; c {
+		case '~':
+			path = append(path, "~0"...)
+		case '/':
+			path = append(path, "~1"...)
+		default:
+			path = append(path, c)
 		}
-	})
-	slices.SortStableFunc(c.findings, func(a, b canon.Finding) int { return rankOf(b) - rankOf(a) })
-	c.findings = c.findings[:min(len(c.findings), findingsMax)]
-	return c
+	}
+	return path
+}
+
+// text looks at one.
+func (l *looker) text(text string) {
+	if l.texts++; l.texts > stringsMax {
+		return
+	}
+	var found []scan.Finding
+	if l.scanner != nil && len(text) >= scanBytes {
+		found = l.scanner.Scan(l.channel, text)
+	}
+	ids := taint.Identifiers(text)
+	if len(found)+len(ids) == 0 {
+		return
+	}
+	path := string(l.path)
+	for _, f := range found {
+		l.findings = append(l.findings, findingOf(f, path))
+	}
+	for _, id := range ids {
+		if len(l.ids) >= idsMax {
+			break
+		}
+		near := slices.ContainsFunc(found, func(f scan.Finding) bool { return f.Band.AtLeast(scan.Medium) && id.Near(f.Start, f.End, nearBytes) })
+		l.ids = append(l.ids, placed{id, path, near})
+	}
 }
 
 func rankOf(f canon.Finding) int { return slices.Index([]string{"low", "medium", "high"}, f.Band) }
@@ -79,27 +142,6 @@ func rankOf(f canon.Finding) int { return slices.Index([]string{"low", "medium",
 func findingOf(f scan.Finding, path string) canon.Finding {
 	return canon.Finding{
 		Version: f.Version, Channel: string(f.Channel), Path: path, Band: string(f.Band), Rules: f.Rules, Layer: f.Layer, Start: f.Start, End: f.End,
-	}
-}
-
-// walk calls fn for every text and number of a value, with its JSON pointer, in an order that does not change.
-func walk(value any, path string, fn func(path, text string)) {
-	if len(path) > pathBytes {
-		return
-	}
-	switch v := value.(type) {
-	case string:
-		fn(path, v)
-	case json.Number:
-		fn(path, v.String())
-	case []any:
-		for i, item := range v {
-			walk(item, path+"/"+strconv.Itoa(i), fn)
-		}
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			walk(v[name], path+"/"+strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1"), fn)
-		}
 	}
 }
 

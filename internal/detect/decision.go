@@ -26,6 +26,16 @@ type decided struct {
 	Findings  []canon.Finding    `json:"findings"`
 	Taint     []canon.Taint      `json:"taint"`
 	Sends     []string           `json:"sends"`
+
+	principal string // who() of Principal, when it was read with it
+}
+
+// who is the principal in one text.
+func (d *decided) who() string {
+	if d.principal != "" {
+		return d.principal
+	}
+	return string(d.Principal.Type) + ":" + d.Principal.Ref
 }
 
 // asked is the part of a canon.ApprovalAsked that detectors look at.
@@ -33,31 +43,30 @@ type asked struct {
 	Groups []gov.GroupID `json:"groups"`
 }
 
-// read reads a decision, and what only rules look at when there are any.
-func (t *step) read() error {
-	if t.rules == nil || t.rules.Empty() {
-		var d decided
-		err := jsonv2.Unmarshal(t.entry.Body, &d)
-		if err == nil {
-			t.decision(d)
+// read looks at a decision, read at length if it was not yet, and so is what only rules look at when there are any.
+func (t *step) read(d *ruled) error {
+	if d == nil {
+		d = &ruled{}
+		into := any(&d.decided)
+		if t.ruled() {
+			into = d
 		}
-		return err
+		if err := jsonv2.Unmarshal(t.entry.Body, into); err != nil {
+			return err
+		}
 	}
-	var d ruled
-	err := jsonv2.Unmarshal(t.entry.Body, &d)
-	if err == nil {
-		t.decision(d.decided)
-		t.ruleDecision(&d)
+	t.decision(&d.decided)
+	if t.ruled() {
+		t.ruleDecision(d)
 	}
-	return err
+	return nil
 }
 
 // decision looks at the answer to a call.
-func (t *step) decision(d decided) {
-	principal := string(d.Principal.Type) + ":" + d.Principal.Ref
-	base := found{agent: d.Agent, tool: d.Tool, principal: principal, session: d.Session}
+func (t *step) decision(d *decided) {
+	f := &found{agent: d.Agent, tool: d.Tool, principal: d.who(), session: d.Session}
 	if d.Approval != nil {
-		t.remember(d)
+		t.remember()
 	}
 	t.Week.add(t.at)
 	a := t.agentOf(d.Agent)
@@ -65,10 +74,10 @@ func (t *step) decision(d decided) {
 		return
 	}
 	a.Calls++
-	t.rates(a, d, base)
-	t.reasons(d, base)
-	t.novel(a, d, base)
-	t.content(d, base)
+	t.rates(a, d)
+	t.reasons(d, f)
+	t.novel(a, d, f)
+	t.content(d, f)
 	if d.Outcome == gov.OutcomeAllow {
 		t.opened(d)
 	}
@@ -85,7 +94,7 @@ func (t *step) agentOf(id gov.AgentID) *agent {
 }
 
 // remember keeps when people were asked, until they answer.
-func (t *step) remember(d decided) {
+func (t *step) remember() {
 	if len(t.Asked) >= openMax {
 		oldest := gov.EntryID("")
 		for id := range t.Asked {
@@ -106,34 +115,33 @@ func inOrder(a, b gov.EntryID) bool {
 }
 
 // rates counts calls and denials.
-func (t *step) rates(a *agent, d decided, f found) {
-	f.about, f.tool, f.principal, f.session = string(d.Agent), "", "", ""
-	const calls, blocked = gov.DetectorID("unusual_rate"), gov.DetectorID("blocked_spike")
+func (t *step) rates(a *agent, d *decided) {
 	usual := t.usually()
-	a.Rate.add(t.at, t.param(calls, "window"), &t.Week, usual.Rate, t.entry.ID)
-	if a.Rate.Windows >= float64(t.param(calls, "learn")) {
-		t.spike(calls, &a.Rate, usual.Rate, f, "%d calls of %s in %s")
+	a.Rate.add(t.at, t.each.rate.window, &t.Week, usual.Rate, t.entry.ID)
+	if a.Rate.Windows >= float64(t.each.rate.learn) {
+		t.spike("unusual_rate", &t.each.rate, &a.Rate, usual.Rate, d.Agent, "%d calls of %s in %s")
 	}
 	if d.Outcome == gov.OutcomeDeny {
-		a.Denied.add(t.at, t.param(blocked, "window"), &t.Week, usual.Denied, t.entry.ID)
-		t.spike(blocked, &a.Denied, usual.Denied, f, "%d calls of %s were denied in %s")
+		a.Denied.add(t.at, t.each.denied.window, &t.Week, usual.Denied, t.entry.ID)
+		t.spike("blocked_spike", &t.each.denied, &a.Denied, usual.Denied, d.Agent, "%d calls of %s were denied in %s")
 	}
 }
 
 // spike fires when a window's count is too unlikely. A window fires once.
-func (t *step) spike(id gov.DetectorID, s *series, usual float64, f found, summary string) {
-	if s.Count < t.param(id, "min") {
+func (t *step) spike(id gov.DetectorID, at *spikes, s *series, usual float64, agent gov.AgentID, summary string) {
+	if s.Fired || s.Count < at.min {
 		return
 	}
-	p, expected, unlikely := s.unlikely(t.at, &t.Week, usual, t.param(id, "one_in"))
+	p, expected, unlikely := s.unlikely(t.at, &t.Week, usual, at.oneIn)
 	if !unlikely {
 		return
 	}
 	s.Fired = true
-	f.summary = fmt.Sprintf(summary, s.Count, f.agent, span(s.Window)) + fmt.Sprintf("; %s were to be expected.", figure(expected))
-	f.observed, f.expected, f.probability, f.window = whole(s.Count), figure(expected), figure(p), s.Window
-	f.entries, f.count = slices.Clone(s.Rests), s.Count
-	t.fire(id, f)
+	t.fire(id, found{
+		about: string(agent), agent: agent, observed: whole(s.Count), expected: figure(expected), probability: figure(p), window: s.Window,
+		entries: slices.Clone(s.Rests), count: s.Count,
+		summary: fmt.Sprintf(summary, s.Count, agent, span(s.Window)) + fmt.Sprintf("; %s were to be expected.", figure(expected)),
+	})
 }
 
 // usual is how many calls, and how many denials, an agent has in a window, over all agents: what one without a history is compared
@@ -178,7 +186,7 @@ func risky(c gov.Category) bool {
 }
 
 // reasons looks at why a call was denied.
-func (t *step) reasons(d decided, f found) {
+func (t *step) reasons(d *decided, of *found) {
 	outcome := d.Outcome
 	if d.Would != "" && d.Mode == gov.ModeObserve {
 		outcome = d.Would
@@ -187,6 +195,7 @@ func (t *step) reasons(d decided, f found) {
 		return
 	}
 	for _, r := range d.Reasons {
+		f := *of
 		f.summary = r.Message
 		switch r.Code {
 		case gov.ReasonToolUnknown, gov.ReasonToolNotAllowed:
@@ -211,38 +220,36 @@ func (t *step) reasons(d decided, f found) {
 }
 
 // novel looks for what the agent never did. An agent without a history does everything for the first time.
-func (t *step) novel(a *agent, d decided, f found) {
+func (t *step) novel(a *agent, d *decided, f *found) {
 	if d.Outcome == gov.OutcomeDeny {
 		return
 	}
-	type thing struct {
-		id    gov.DetectorID
-		set   *firsts
-		value string
-		what  string
+	if tool := string(d.Tool); a.Tools.add(tool, valuesMax) && a.Calls > t.each.tool {
+		t.first("new_tool", a, f, tool, "calls "+tool)
 	}
-	things := []thing{
-		{"new_tool", &a.Tools, string(d.Tool), fmt.Sprintf("calls %s", d.Tool)},
-		{"new_principal", &a.Principals, f.principal, fmt.Sprintf("acts for %s", f.principal)},
+	if a.Principals.add(f.principal, valuesMax) && a.Calls > t.each.principal {
+		t.first("new_principal", a, f, f.principal, "acts for "+f.principal)
 	}
 	for _, to := range d.Sends {
-		things = append(things, thing{"new_destination", &a.Destinations, to, fmt.Sprintf("sends to %s with %s", to, d.Tool)})
-	}
-	for _, n := range things {
-		if n.set.add(n.value, valuesMax) && a.Calls > t.param(n.id, "learn") {
-			g := f
-			g.about, g.observed, g.expected = string(d.Agent)+"/"+n.value, "1", "0"
-			g.summary = fmt.Sprintf("For the first time in %d calls %s %s.", a.Calls, d.Agent, n.what)
-			t.fire(n.id, g)
+		if a.Destinations.add(to, valuesMax) && a.Calls > t.each.send {
+			t.first("new_destination", a, f, to, fmt.Sprintf("sends to %s with %s", to, d.Tool))
 		}
 	}
 }
 
+// first fires for what an agent did for the first time.
+func (t *step) first(id gov.DetectorID, a *agent, of *found, value, does string) {
+	f := *of
+	f.about, f.observed, f.expected = string(f.agent)+"/"+value, "1", "0"
+	f.summary = fmt.Sprintf("For the first time in %d calls %s %s.", a.Calls, f.agent, does)
+	t.fire(id, f)
+}
+
 // content looks at what the scanner found in the input, at where it came from, and at where it goes.
-func (t *step) content(d decided, f found) {
+func (t *step) content(d *decided, f *found) {
 	t.findings(d.Findings, f, "sends")
 	if len(d.Taint) > 0 && slices.ContainsFunc(t.categories(d.Tool), func(c gov.Category) bool { return c != gov.CategoryReadOnly }) {
-		g := f
+		g := *f
 		kinds, near := []string{}, false
 		for _, taint := range d.Taint {
 			kinds, near = append(kinds, taint.Kind+" at "+taint.Path), near || taint.Near
@@ -254,10 +261,9 @@ func (t *step) content(d decided, f found) {
 		}
 		t.fire("tainted_sink", g)
 	}
-	labelled := slices.Contains(d.Labels, "private") && slices.Contains(d.Labels, "untrusted")
-	if labelled && d.Outcome == gov.OutcomeAllow && d.Session != "" && slices.Contains(t.categories(d.Tool), gov.CategoryExternalCommunication) &&
+	if slices.Contains(d.Labels, "private") && slices.Contains(d.Labels, "untrusted") && d.Outcome == gov.OutcomeAllow && d.Session != "" && slices.Contains(t.categories(d.Tool), gov.CategoryExternalCommunication) &&
 		t.Out.add(string(d.Agent)+"/"+string(d.Session), sessionsMax) {
-		g := f
+		g := *f
 		g.about = string(d.Agent) + "/" + string(d.Tool)
 		g.summary = fmt.Sprintf("The session read what is private and what is untrusted, and %s sent out with %s.", d.Agent, d.Tool)
 		t.fire("private_then_out", g)
@@ -265,12 +271,12 @@ func (t *step) content(d decided, f found) {
 }
 
 // findings fires for what the scanner is fairly sure of.
-func (t *step) findings(all []canon.Finding, f found, does string) {
+func (t *step) findings(all []canon.Finding, f *found, does string) {
 	for _, finding := range all {
 		if finding.Band == "low" {
 			continue
 		}
-		g := f
+		g := *f
 		g.about, g.observed = string(f.agent)+"/"+string(f.tool), finding.Band
 		g.summary = fmt.Sprintf("Text that %s %s with %s looks like an injection (%s; %s).", f.agent, does, f.tool, finding.Band, strings.Join(finding.Rules, ", "))
 		if finding.Band == "high" {

@@ -58,6 +58,9 @@ type State struct {
 	ExerciseOf map[gov.DetectorID]string `json:"exercise_of,omitempty"` // until when detectors are exercised in what is about no agent: TimeLayout
 
 	settings *settings
+	plain    plain
+	step     step   // the newest, used again
+	room     []open // for Open to move along in
 }
 
 // New is the state before the first entry.
@@ -121,6 +124,30 @@ type settings struct {
 	detectors  map[gov.DetectorID]bundle.Detector
 	categories func(gov.ToolName) []gov.Category
 	rules      *sigma.Set // those that are not off, and those that feed others
+	each       each
+}
+
+// each are the thresholds that every call is held against.
+type each struct {
+	rate, denied                spikes
+	tool, principal, send       int64 // calls before what is new counts
+	within, usual, missingCalls int64 // missing_result
+}
+
+// spikes are the thresholds of a count in windows.
+type spikes struct{ window, learn, min, oneIn int64 }
+
+func eachOf(detectors map[gov.DetectorID]bundle.Detector) each {
+	of := func(id gov.DetectorID) spikes {
+		p := detectors[id].Params
+		return spikes{p["window"], p["learn"], p["min"], p["one_in"]}
+	}
+	missing := detectors["missing_result"].Params
+	return each{
+		rate: of("unusual_rate"), denied: of("blocked_spike"),
+		tool: of("new_tool").learn, principal: of("new_principal").learn, send: of("new_destination").learn,
+		within: missing["within"], usual: missing["usual"], missingCalls: missing["min"],
+	}
 }
 
 func settingsOf(b *bundle.Bundle) *settings {
@@ -132,6 +159,7 @@ func settingsOf(b *bundle.Bundle) *settings {
 	for _, spec := range says.Specs() {
 		s.specs[spec.ID], s.detectors[spec.ID] = spec, says.Detector(spec)
 	}
+	s.each = eachOf(s.detectors)
 	s.rules = sigma.NewSet(s.watched(says.Rules))
 	s.categories = func(name gov.ToolName) []gov.Category {
 		if tool, ok := says.Tool(name); ok {
@@ -142,8 +170,38 @@ func settingsOf(b *bundle.Bundle) *settings {
 	return s
 }
 
+// ruled says whether there are rules to evaluate.
+func (s *settings) ruled() bool { return s.rules != nil && !s.rules.Empty() }
+
+// Read is Step for an entry as the ledger has it.
+func (s *State) Read(index int64, raw []byte, b *bundle.Bundle) ([]canon.Signal, error) {
+	s.under(b)
+	if e, d, ok := s.plain.decision(raw, s.settings.ruled()); ok {
+		return s.look(index, e, d)
+	}
+	e, err := canon.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	return s.look(index, e, nil)
+}
+
 // Step looks at the entry at an index, which has to be the next one. bundle is the one in force before the entry, or nil.
 func (s *State) Step(index int64, e canon.Entry, b *bundle.Bundle) ([]canon.Signal, error) {
+	s.under(b)
+	return s.look(index, e, nil)
+}
+
+// under makes a bundle the one in force.
+func (s *State) under(b *bundle.Bundle) {
+	if s.settings == nil || s.settings.of != b {
+		s.settings = settingsOf(b)
+		s.keep()
+	}
+}
+
+// look looks at an entry. d is what it decided, if that was read already.
+func (s *State) look(index int64, e canon.Entry, d *ruled) ([]canon.Signal, error) {
 	if index != s.Through {
 		return nil, fmt.Errorf("detect: the entry at index %d comes after those below %d", index, s.Through)
 	}
@@ -151,12 +209,9 @@ func (s *State) Step(index int64, e canon.Entry, b *bundle.Bundle) ([]canon.Sign
 	if err != nil {
 		return nil, err
 	}
-	if s.settings == nil || s.settings.of != b {
-		s.settings = settingsOf(b)
-		s.keep()
-	}
-	t := &step{State: s, entry: e, index: index, at: at, settings: s.settings}
-	if err := t.look(); err != nil {
+	t := &s.step
+	*t = step{State: s, entry: e, index: index, at: at, settings: s.settings}
+	if err := t.by(d); err != nil {
 		return nil, fmt.Errorf("detect: entry %s: %w", e.ID, err)
 	}
 	if t.activates != "" {
@@ -166,12 +221,12 @@ func (s *State) Step(index int64, e canon.Entry, b *bundle.Bundle) ([]canon.Sign
 	return t.signals, nil
 }
 
-// look goes by what the entry is.
-func (t *step) look() error {
+// by goes by what the entry is.
+func (t *step) by(d *ruled) error {
 	t.overdue()
 	switch t.entry.Kind {
 	case canon.KindDecision:
-		return t.read()
+		return t.read(d)
 	case canon.KindResult:
 		return with(t, t.result)
 	case canon.KindScanned:

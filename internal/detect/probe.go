@@ -52,7 +52,7 @@ func (t *step) probe(canon.Probe) {
 // notices says whether a detector fires on events that were made for it.
 func (t *step) notices(id gov.DetectorID, events func(*script)) bool {
 	s := &script{state: New(), step: t, at: t.at, wants: id}
-	s.state.settings = &settings{specs: t.specs, detectors: t.detectors, categories: func(gov.ToolName) []gov.Category {
+	s.state.settings = &settings{specs: t.specs, detectors: t.detectors, each: t.each, categories: func(gov.ToolName) []gov.Category {
 		return []gov.Category{gov.CategoryExternalCommunication}
 	}}
 	events(s)

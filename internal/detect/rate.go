@@ -41,17 +41,14 @@ func (s *series) add(at time.Time, window int64, week *profile, usual float64, i
 	}
 	s.advance(at.Unix()/window, week, usual)
 	s.Count++
-	s.Rests = append(s.Rests, id)
-	if len(s.Rests) > restsOnMax {
-		s.Rests = s.Rests[len(s.Rests)-restsOnMax:]
-	}
+	s.Rests = newest(s.Rests, id)
 }
 
 // unlikely says whether so many events are in the window that it happens less than once in so many windows: p is the probability of
 // at least as many, expected how many there should be. A window is unlikely once.
 func (s *series) unlikely(at time.Time, week *profile, usual float64, oneIn int64) (p, expected float64, ok bool) {
 	mean, shape := s.expect(at, week, usual)
-	if s.Fired || float64(s.Count) <= mean {
+	if float64(s.Count) <= mean {
 		return 1, mean, false
 	}
 	enough := 1 / float64(oneIn)

@@ -30,10 +30,16 @@ type missing struct {
 }
 
 // opened remembers a call until its result is reported.
-func (t *step) opened(d decided) {
+func (t *step) opened(d *decided) {
 	if len(t.Open) >= openMax {
 		t.without(t.Open[0])
 		t.Open = t.Open[1:]
+	}
+	if len(t.Open) == cap(t.Open) && len(t.Open) > openMax/2 { // where none is reported the list moves on: seldom, then
+		if t.room == nil {
+			t.room = make([]open, 2*openMax)
+		}
+		t.Open = t.room[:copy(t.room, t.Open)]
 	}
 	t.Open = append(t.Open, open{Decision: t.entry.ID, Agent: d.Agent, Tool: d.Tool, Session: d.Session, At: t.at.Unix()})
 }
@@ -58,8 +64,7 @@ func (t *step) close(id gov.EntryID) (open, bool) {
 
 // overdue takes calls whose result is late off those that are open.
 func (t *step) overdue() {
-	within := t.param("missing_result", "within")
-	for len(t.Open) > 0 && t.Open[0].At+within < t.at.Unix() {
+	for len(t.Open) > 0 && t.Open[0].At+t.each.within < t.at.Unix() {
 		t.without(t.Open[0])
 		t.Open = t.Open[1:]
 	}
@@ -79,20 +84,27 @@ func (t *step) missingOf(id gov.AgentID) *missing {
 
 const secondsDay = 86_400
 
+// newest adds an entry to the newest that something rests on.
+func newest(ids []gov.EntryID, id gov.EntryID) []gov.EntryID {
+	if len(ids) < restsOnMax {
+		return append(ids, id)
+	}
+	copy(ids, ids[1:])
+	ids[len(ids)-1] = id
+	return ids
+}
+
 // without counts a call that has no result. It fires once a day, for an agent that reports otherwise.
 func (t *step) without(o open) {
 	m := t.missingOf(o.Agent)
 	if day := t.at.Unix() / secondsDay; day != m.Day {
 		m.Day, m.Without, m.Fired, m.Rests = day, 0, false, nil
 	}
-	reports := m.Reported > 0 && m.Reported*100 >= (m.Allowed-m.Without)*t.param("missing_result", "usual")
+	reports := m.Reported > 0 && m.Reported*100 >= (m.Allowed-m.Without)*t.each.usual
 	m.Allowed++
 	m.Without++
-	m.Rests = append(m.Rests, o.Decision)
-	if len(m.Rests) > restsOnMax {
-		m.Rests = m.Rests[len(m.Rests)-restsOnMax:]
-	}
-	if m.Fired || !reports || m.Without < t.param("missing_result", "min") {
+	m.Rests = newest(m.Rests, o.Decision)
+	if m.Fired || !reports || m.Without < t.each.missingCalls {
 		return
 	}
 	m.Fired = true
@@ -112,7 +124,7 @@ func (t *step) result(r canon.Result) {
 	m.Allowed++
 	m.Reported++
 	f := found{agent: o.Agent, tool: o.Tool, session: o.Session, entries: []gov.EntryID{r.Decision, t.entry.ID}, about: string(o.Agent) + "/" + string(o.Tool)}
-	t.findings(r.Findings, f, "reads")
+	t.findings(r.Findings, &f, "reads")
 	if r.Status != gov.ResultSucceeded {
 		return
 	}
@@ -137,7 +149,7 @@ func (t *step) warned(w canon.LimitWarning) {
 
 // scanned looks at what was found in a text on its way to a model.
 func (t *step) scanned(s canon.Scanned) {
-	t.findings(s.Findings, found{agent: gov.AgentID(t.entry.Actor.ID), session: s.Session, tool: gov.ToolName(s.Channel)}, "is sent")
+	t.findings(s.Findings, &found{agent: gov.AgentID(t.entry.Actor.ID), session: s.Session, tool: gov.ToolName(s.Channel)}, "is sent")
 }
 
 // sizes are the newest of a kind.

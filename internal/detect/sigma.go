@@ -33,7 +33,7 @@ func (s *State) keep() {
 
 // observe lets the rules look at an event of the entry.
 func (t *step) observe(c sigma.Category, look func(field string) []string) {
-	if t.rules == nil || t.rules.Empty() {
+	if !t.ruled() {
 		return
 	}
 	e := sigma.Event{Category: c, ID: t.entry.ID, Index: t.index, At: t.at.Unix(), Look: look}
@@ -97,9 +97,12 @@ type ruled struct {
 	Policies    []gov.PolicyID `json:"policies"`
 	Approved    gov.EntryID    `json:"approved"`
 	Delegations []gov.EntryID  `json:"delegations"`
-	Limits      []struct {
-		ID string `json:"id"`
-	} `json:"limits"`
+	Limits      []charged      `json:"limits"`
+}
+
+// charged is the part of a canon.LimitCharge that rules look at.
+type charged struct {
+	ID string `json:"id"`
 }
 
 // ruleDecision makes the events of a decision.
@@ -142,7 +145,7 @@ func (t *step) values(d *ruled, field string) []string {
 	case "categories":
 		return texts(t.categories(d.Tool))
 	case "principal":
-		return some(string(d.Principal.Type) + ":" + d.Principal.Ref)
+		return some(d.who())
 	case "principal_type":
 		return some(string(d.Principal.Type))
 	case "assurance":

@@ -183,6 +183,7 @@ func (l *Ledger) committed(b *builder) {
 	if b.count == 0 {
 		return
 	}
+	l.recent.add(b.commit.Batch)
 	l.stats.Commits.Add(1)
 	l.stats.Entries.Add(int64(b.count))
 	l.grown.tell()

@@ -214,7 +214,7 @@ func (x *Indexer) Step(ctx context.Context) (taken, lag int64, err error) {
 	to := min(head.Size, x.next+indexStepMax)
 	step := row.Index{Ledger: x.l.name, Through: to}
 	var room [16]term
-	err = x.l.Scan(ctx, x.next, to, false, func(r Raw) error {
+	err = x.l.ScanNew(ctx, x.next, to, func(r Raw) error {
 		if number := r.Index / SegmentSize; number != x.open.number {
 			step.Postings = append(step.Postings, x.open.take()...)
 			x.open = newSegment(number)

@@ -119,6 +119,7 @@ type Ledger struct {
 	queue    chan *pending
 	urgent   chan *pending // is committed first
 	sessions *sessionCache
+	recent   recent
 	grown    *signal // told after each commit
 	stats    Stats
 }

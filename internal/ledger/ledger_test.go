@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -392,6 +394,48 @@ func step(t *testing.T, l *ledger.Ledger) {
 			return
 		}
 	}
+}
+
+// TestFollowersSeeWhatTheStoreHas, from wherever they read on, with what another node committed in between and what is no longer in memory.
+func TestFollowersSeeWhatTheStoreHas(t *testing.T) {
+	both(t, func(t *testing.T, open opener) {
+		c := newClock()
+		l, st := open(t, c)
+		other := ledger.New(st, env, ledger.Options{Now: c.now, Log: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(context.Background())
+		var running sync.WaitGroup
+		running.Go(func() { other.Run(ctx) })
+		defer running.Wait()
+		defer stop()
+		large := func() ledger.Record {
+			draft, err := canon.NewDraft(env, canon.KindHeartbeat, nonce(t), canon.Actor{Type: canon.ActorSystem, ID: "writ"}, canon.Heartbeat{Node: strings.Repeat("n", 50_000)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ledger.NewRecord(canon.KindHeartbeat, draft, nil)
+		}
+		for i := range 200 {
+			node := l
+			if i%7 == 3 {
+				node = other
+			}
+			mustAppend(t, node, large())
+		}
+		if _, errs := l.AppendAll(t.Context(), []ledger.Record{heartbeat(t), heartbeat(t), heartbeat(t)}); errors.Join(errs...) != nil {
+			t.Fatal(errs)
+		}
+		for from := int64(0); from < 203; from += 11 {
+			for _, to := range []int64{from + 1, from + 30, 202, 203} {
+				var want, got []ledger.Raw
+				err1 := l.Scan(t.Context(), from, to, false, func(r ledger.Raw) error { want = append(want, r); return nil })
+				err2 := l.ScanNew(t.Context(), from, to, func(r ledger.Raw) error { got = append(got, r); return nil })
+				same := slices.EqualFunc(want, got, func(a, b ledger.Raw) bool { return a.Index == b.Index && bytes.Equal(a.Bytes, b.Bytes) })
+				if err1 != nil || err2 != nil || !same {
+					t.Fatalf("entries %d to %d: %d stored, %d of those that are new, %v, %v", from, to, len(want), len(got), err1, err2)
+				}
+			}
+		}
+	})
 }
 
 func TestErasureLeavesTheTreeAndNoByte(t *testing.T) {

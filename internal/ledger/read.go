@@ -199,8 +199,28 @@ type Raw struct {
 // Scan calls fn for the entries of [from, to) in order. It reads in steps, so that a long ledger needs little memory; with
 // payloads it also gives what may be erased. It stops at the first error of fn, and ends early where the ledger ends.
 func (l *Ledger) Scan(ctx context.Context, from, to int64, payloads bool, fn func(Raw) error) error {
+	return l.scan(ctx, from, to, payloads, l.stored, fn)
+}
+
+// ScanNew is Scan without payloads for who follows the ledger: what this node committed not long ago comes from memory. What a
+// check of the ledger is to see comes from Scan.
+func (l *Ledger) ScanNew(ctx context.Context, from, to int64, fn func(Raw) error) error {
+	return l.scan(ctx, from, to, false, func(ctx context.Context, from, to int64) ([]row.Batch, error) {
+		if batches := l.recent.from(from); len(batches) > 0 {
+			return batches, nil
+		}
+		return l.stored(ctx, from, to)
+	}, fn)
+}
+
+// stored reads the next batches of [from, to).
+func (l *Ledger) stored(ctx context.Context, from, to int64) ([]row.Batch, error) {
+	return l.store.Batches(ctx, l.name, from, to, batchesPerRead)
+}
+
+func (l *Ledger) scan(ctx context.Context, from, to int64, payloads bool, read func(ctx context.Context, from, to int64) ([]row.Batch, error), fn func(Raw) error) error {
 	for from < to {
-		batches, err := l.store.Batches(ctx, l.name, from, to, batchesPerRead)
+		batches, err := read(ctx, from, to)
 		if err != nil {
 			return err
 		}
@@ -221,7 +241,7 @@ func (l *Ledger) Scan(ctx context.Context, from, to int64, payloads bool, fn fun
 }
 
 func (l *Ledger) scanBatch(ctx context.Context, batch row.Batch, from, to int64, payloads bool, fn func(Raw) error) error {
-	parts := make([][]byte, batch.Count)
+	var parts [][]byte
 	if payloads {
 		var err error
 		if parts, err = l.payloadsOf(ctx, batch); err != nil {
@@ -239,7 +259,11 @@ func (l *Ledger) scanBatch(ctx context.Context, batch row.Batch, from, to int64,
 		if index < from || index >= to {
 			continue
 		}
-		if err := fn(Raw{Index: index, Bytes: raw, Payload: parts[n]}); err != nil {
+		r := Raw{Index: index, Bytes: raw}
+		if payloads {
+			r.Payload = parts[n]
+		}
+		if err := fn(r); err != nil {
 			return err
 		}
 	}

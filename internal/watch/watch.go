@@ -67,7 +67,7 @@ func (w *Watcher) Step(ctx context.Context) (lag int64, err error) {
 		return 0, err
 	}
 	to := min(head.Size, w.state.Through+stepMax)
-	err = w.Env.Ledger.Scan(ctx, w.state.Through, to, false, func(r ledger.Raw) error { return w.look(ctx, r) })
+	err = w.Env.Ledger.ScanNew(ctx, w.state.Through, to, func(r ledger.Raw) error { return w.look(ctx, r) })
 	if err != nil {
 		w.state, w.pending = nil, nil // begin again from what was saved
 		return 0, err
@@ -82,15 +82,11 @@ func (w *Watcher) Step(ctx context.Context) (lag int64, err error) {
 }
 
 func (w *Watcher) look(ctx context.Context, r ledger.Raw) error {
-	e, err := canon.Parse(r.Bytes)
-	if err != nil {
-		return err
-	}
 	b, err := w.inForce(ctx)
 	if err != nil {
 		return err
 	}
-	signals, err := w.state.Step(r.Index, e, b)
+	signals, err := w.state.Read(r.Index, r.Bytes, b)
 	for i, s := range signals {
 		w.pending = append(w.pending, incident.Emitted{Signal: s, Ordinal: i})
 	}
