@@ -56,6 +56,7 @@ type Config struct {
 	PrivateLedger bool
 	Heartbeat     time.Duration
 	Scrub         time.Duration
+	Renew         time.Duration // between the times that identity providers are asked about each sign-in; see people.Renew
 	Probe         time.Duration // between the times that detectors have to notice a synthetic event
 	Node          string
 	Version       string
@@ -68,6 +69,7 @@ const (
 	ListenDefault    = "127.0.0.1:8420"
 	HeartbeatDefault = time.Minute
 	ScrubDefault     = 24 * time.Hour
+	RenewDefault     = 5 * time.Minute
 	ProbeDefault     = 15 * time.Minute
 )
 
@@ -164,6 +166,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Heartbeat == 0 {
 		c.Heartbeat = HeartbeatDefault
+	}
+	if c.Renew == 0 {
+		c.Renew = RenewDefault
 	}
 	if c.Probe == 0 {
 		c.Probe = ProbeDefault

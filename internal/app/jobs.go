@@ -25,6 +25,7 @@ const (
 	refuseEvery    = 5 * time.Second
 	lockEvery      = time.Second // how often a node tries to take over a job from another one
 	retryAfter     = time.Second
+	renewLooks     = 5 // in the time between two questions about a sign-in
 )
 
 // goRun runs a named job until Stop.
@@ -72,6 +73,11 @@ func (a *App) run(l *ledger.Ledger) {
 	a.goAlone("probe "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Probe, func() error { return a.logged("probe", name, clerk.Probe(ctx)) })
 	})
+	if l.Name() == gov.OrgLedger {
+		a.goAlone("renew sign-ins", func(ctx context.Context) error {
+			return every(ctx, a.config.Renew/renewLooks, func() error { return a.logged("renew sign-ins", name, a.people.Renew(ctx, a.config.Renew)) })
+		})
+	}
 	a.goAlone("scrub "+name, func(ctx context.Context) error {
 		return every(ctx, a.config.Scrub, func() error { return a.logged("scrub", name, a.scrub(ctx, l, clerk)) })
 	})

@@ -92,31 +92,39 @@ func (s *Service) BeginSignIn(ctx context.Context, issuerURL, redirect, next str
 	return config.AuthCodeURL(flow.State, options...), flow, nil
 }
 
+// SignedIn is who a provider signed in.
+type SignedIn struct {
+	Caller
+	Profile
+	Refresh string // token to ask the provider with whether it still stands behind the person (see Renew); empty: it gave none
+}
+
 // FinishSignIn takes what the provider sent the person back with.
-func (s *Service) FinishSignIn(ctx context.Context, flow Flow, redirect string, answer url.Values) (Caller, Profile, error) {
+func (s *Service) FinishSignIn(ctx context.Context, flow Flow, redirect string, answer url.Values) (SignedIn, error) {
 	issuer, err := s.peopleIssuer(flow.Issuer)
 	if err != nil {
-		return Caller{}, Profile{}, err
+		return SignedIn{}, err
 	}
 	if err := s.checkAnswer(flow, answer); err != nil {
-		return Caller{}, Profile{}, err
+		return SignedIn{}, err
 	}
 	config, err := s.oauth(ctx, issuer, redirect)
 	if err != nil {
-		return Caller{}, Profile{}, err
+		return SignedIn{}, err
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.Issuers.sources[issuer.URL].client)
 	tokens, err := config.Exchange(ctx, answer.Get("code"), oauth2.VerifierOption(flow.Verifier))
 	if err != nil {
-		return Caller{}, Profile{}, &gov.Error{
+		return SignedIn{}, &gov.Error{
 			Code: gov.CodeUnauthenticated, Detail: "the identity provider did not give a token; sign in again", Err: err,
 		}
 	}
 	raw, ok := tokens.Extra("id_token").(string)
 	if !ok {
-		return Caller{}, Profile{}, refuseToken(CauseMalformed, "the identity provider gave no ID token; see that the client may use the scope openid", nil)
+		return SignedIn{}, refuseToken(CauseMalformed, "the identity provider gave no ID token; see that the client may use the scope openid", nil)
 	}
-	return s.signedIn(ctx, raw, issuer, flow.Nonce)
+	caller, profile, err := s.signedIn(ctx, raw, issuer, flow.Nonce)
+	return SignedIn{Caller: caller, Profile: profile, Refresh: tokens.RefreshToken}, err
 }
 
 // checkAnswer checks that the answer is to this flow (OAuth 2.0 state; RFC 9207 iss, where the provider sends it).

@@ -1,8 +1,9 @@
 // Package people is who the people are: invited with a link, enrolled with a passkey, or known by the organization's identity
 // provider; signed in, with sessions that are kept here and can be ended; removed. It promises that every one of these is an
 // entry of the organization's ledger; that a session's token is kept as a hash, and a session ends when its person is removed,
-// when it was idle too long, and at a fixed time; and that nothing a browser holds can be used twice for a sign-in. Entries name
-// people by opaque references; names are in payloads and documents, which can be erased.
+// when it was idle too long, when its identity provider no longer stands behind it (where that gives refresh tokens), and at a fixed
+// time; and that nothing a browser holds can be used twice for a sign-in. Entries name people by opaque references; names are in
+// payloads and documents, which can be erased.
 //
 // It does not say what a person may do: internal/identity and the bundles do.
 package people

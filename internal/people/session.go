@@ -64,6 +64,7 @@ type Session struct {
 	AllowedBy string        `json:"allowed_by,omitempty"` // with link: the session that allowed it
 	Line      string        `json:"line,omitempty"`       // first of the sessions of one browser that followed each other; empty: this one
 	Ended     string        `json:"ended,omitempty"`      // how
+	Refresh   string        `json:"refresh,omitempty"`    // the provider's first refresh token, sealed; see Renew
 
 	doc row.Doc
 }
@@ -101,6 +102,7 @@ type opening struct {
 	replaces string        // the session that the browser had: it is over in the same commit
 	passkey  string        // with gov.SignInPasskey: its credential id, base64url
 	by       Session       // with gov.SignInLink: the session that allowed it
+	refresh  string        // with gov.SignInOIDC: the provider's refresh token, sealed, if it gave one
 	change   func(*Person) // besides
 }
 
@@ -157,7 +159,7 @@ func (o opening) session(p Person, now time.Time) Session {
 	out := Session{
 		Person: p.Ref(), Principal: o.caller.Principal, Hash: hex.EncodeToString(o.key.Hash[:]), How: o.how, Issuer: o.caller.Issuer,
 		AuthTime: o.caller.AuthTime.UTC(), Methods: o.caller.Methods, Level: o.caller.Level, Groups: o.caller.Groups, Roles: roles,
-		StartedAt: now, ExpiresAt: now.Add(gov.SessionFor), Removals: p.Removals, doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(o.key.ID)}},
+		StartedAt: now, ExpiresAt: now.Add(gov.SessionFor), Removals: p.Removals, Refresh: o.refresh, doc: row.Doc{DocKey: row.DocKey{Kind: kindSession, ID: string(o.key.ID)}},
 	}
 	most := o.caller.ExpiresAt // of a token
 	if o.how == gov.SignInLink {

@@ -72,11 +72,15 @@ func (s *Service) FinishOIDC(ctx context.Context, sealed string, answer url.Valu
 	if err := s.unseal("oidc flow", sealed, &flow); err != nil {
 		return SignedIn{}, err
 	}
-	caller, profile, err := s.Identity.FinishSignIn(ctx, flow, s.URL+CallbackPath, answer)
+	in, err := s.Identity.FinishSignIn(ctx, flow, s.URL+CallbackPath, answer)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	out, err := s.open(ctx, opening{caller: caller, profile: profile, how: gov.SignInOIDC, network: network, replaces: replaces})
+	refresh, err := s.sealRefresh(in.Refresh)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	out, err := s.open(ctx, opening{caller: in.Caller, profile: in.Profile, how: gov.SignInOIDC, network: network, replaces: replaces, refresh: refresh})
 	out.Next = flow.Next
 	return out, err
 }

@@ -127,7 +127,7 @@ func (p *player) hold(ctx context.Context, e canon.Entry, raw ledger.Raw) (strin
 }
 
 // claims says for which groups a person acted that neither the session that the entry names nor the bundle in force has them in. A
-// bundle lists people by name, which stands in the payload and may be erased: then the act is not held.
+// bundle lists people by name, which stands in the payloads of the act and of their sign-ins; once it is erased, the act is not held.
 func (p *player) claims(ctx context.Context, e canon.Entry, raw ledger.Raw, groups []gov.GroupID) (unheld, what string, err error) {
 	s, known := p.people.sessions[e.Actor.Session]
 	if !known {
@@ -142,7 +142,10 @@ func (p *player) claims(ctx context.Context, e canon.Entry, raw ledger.Raw, grou
 		return "", "", err
 	}
 	named, ok := state.PrincipalOf(payload)
-	if !ok && len(payload) == 0 {
+	if !ok {
+		named = p.people.person(e.Actor.ID).named
+	}
+	if named == (gov.Principal{}) {
 		return unheldNoName, "", nil
 	}
 	if p.control.Engine != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/state"
 )
 
 // People is what the organization's ledger says of people and of administrators' credentials: who was invited, enrolled, signed in
@@ -27,6 +28,7 @@ type person struct {
 	passkeys []string   // that sign in
 	removed  []removal
 	sessions []*session
+	named    gov.Principal // as the newest sign-in that was not erased names them
 }
 
 // removal is a time in which a person was out: until they were invited again, or until zero.
@@ -63,10 +65,13 @@ func FoldPeople(ctx context.Context, org *ledger.Ledger) (*People, error) {
 		return nil, err
 	}
 	p := NewPeople()
-	err = org.Scan(ctx, 0, head.Size, false, func(raw ledger.Raw) error {
+	err = org.Scan(ctx, 0, head.Size, true, func(raw ledger.Raw) error {
 		e, err := canon.Decode(raw.Bytes)
 		if err == nil {
 			_, err = p.take(e)
+		}
+		if err == nil && e.Kind == canon.KindSignedIn {
+			err = p.named(e.Actor.ID, raw.Payload)
 		}
 		if err != nil {
 			return fmt.Errorf("ledger %s, entry at index %d: %w", org.Name(), raw.Index, err)
@@ -83,6 +88,15 @@ func (p *People) person(ref string) *person {
 		p.persons[ref] = found
 	}
 	return found
+}
+
+// named takes in who a person is, from the payload of a sign-in.
+func (p *People) named(ref string, payload []byte) error {
+	said, err := canon.DecodePayload(payload)
+	if who, ok := state.PrincipalOf(said); ok {
+		p.person(ref).named = who
+	}
+	return err
 }
 
 // out says whether the person was removed, and not invited again, for longer than it takes to record what was under way.

@@ -35,6 +35,7 @@ type browsers struct {
 	people   map[string]map[string]any // claims by subject
 	requests map[string]*authRequest   // by id
 	codes    map[string]string         // request by code
+	refresh  map[string]*authRequest   // by refresh token, which counts once
 	sessions map[string]providerSession
 	twist    func(claims map[string]any)
 }
@@ -42,7 +43,7 @@ type browsers struct {
 func newBrowsers() browsers {
 	return browsers{
 		clients: map[string]browserClient{}, people: map[string]map[string]any{}, requests: map[string]*authRequest{},
-		codes: map[string]string{}, sessions: map[string]providerSession{},
+		codes: map[string]string{}, refresh: map[string]*authRequest{}, sessions: map[string]providerSession{},
 	}
 }
 
@@ -202,6 +203,47 @@ func (s *store) SetUserinfoFromRequest(_ context.Context, info *oidc.UserInfo, r
 	return nil
 }
 
+// CreateAccessAndRefreshTokens gives a new refresh token in the place of the one before.
+func (s *store) CreateAccessAndRefreshTokens(ctx context.Context, request op.TokenRequest, current string) (string, string, time.Time, error) {
+	id, expires, err := s.CreateAccessToken(ctx, request)
+	if err != nil {
+		return "", "", expires, err
+	}
+	r, ok := request.(*authRequest)
+	if !ok {
+		return "", "", expires, errors.New("a refresh token is for a sign-in")
+	}
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	token := randomID()
+	delete(s.p.browsers.refresh, current)
+	s.p.browsers.refresh[token] = r
+	return id, token, expires, nil
+}
+
+// TokenRequestByRefreshToken finds the sign-in of a refresh token, with what is known of the person by now.
+func (s *store) TokenRequestByRefreshToken(_ context.Context, token string) (op.RefreshTokenRequest, error) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	r, ok := s.p.browsers.refresh[token]
+	if !ok {
+		return nil, op.ErrInvalidRefreshToken
+	}
+	now := *r
+	now.claims = s.p.browsers.people[r.subject]
+	return &now, nil
+}
+
+// SetCurrentScopes narrows what is asked for.
+func (r *authRequest) SetCurrentScopes(scopes []string) { r.Scopes = scopes }
+
+// SignOut has the provider stand behind nothing of a person any more. It tells nobody.
+func (p *Provider) SignOut(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.browsers.refresh, func(_ string, r *authRequest) bool { return r.subject == subject })
+}
+
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Sign in at the office</title></head><body><h1>Sign in at the office</h1>
 <form method="post" action="/login"><input type="hidden" name="id" value="{{.}}"><label>User <input name="username" required autofocus></label> <button>Sign in</button></form>
@@ -319,7 +361,9 @@ func (c browserClient) AuthMethod() oidc.AuthMethod         { return oidc.AuthMe
 func (c browserClient) ResponseTypes() []oidc.ResponseType {
 	return []oidc.ResponseType{oidc.ResponseTypeCode}
 }
-func (c browserClient) GrantTypes() []oidc.GrantType         { return []oidc.GrantType{oidc.GrantTypeCode} }
+func (c browserClient) GrantTypes() []oidc.GrantType {
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
+}
 func (c browserClient) LoginURL(id string) string            { return LoginPath + "?id=" + id }
 func (c browserClient) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeBearer }
 func (c browserClient) IDTokenLifetime() time.Duration       { return idTokenFor }

@@ -64,7 +64,7 @@ func New(t testing.TB) *Provider {
 	server := httptest.NewUnstartedServer(nil)
 	p.URL = "http://" + server.Listener.Addr().String()
 	p.Rotate(t, jose.RS256)
-	inner, err := op.NewProvider(&op.Config{CryptoKey: [32]byte{1}, CryptoKeyId: "test"},
+	inner, err := op.NewProvider(&op.Config{CryptoKey: [32]byte{1}, CryptoKeyId: "test", GrantTypeRefreshToken: true},
 		&store{Storage: storage.NewStorage(storage.NewUserStore(p.URL)), p: p}, op.StaticIssuer(p.URL), op.WithAllowInsecure())
 	if err != nil {
 		t.Fatalf("start provider: %v", err)
