@@ -71,7 +71,8 @@ func (a *App) run(l *ledger.Ledger) {
 	})
 	a.goAlone("detect "+name, func(ctx context.Context) error { return a.detect(ctx, l) })
 	a.goAlone("probe "+name, func(ctx context.Context) error {
-		return every(ctx, a.config.Probe, func() error { return a.logged("probe", name, clerk.Probe(ctx)) })
+		prober := &watch.Prober{Env: a.environments.Open(l.Name()), Node: a.config.Node, Now: a.config.Now, Rand: rand.Reader}
+		return every(ctx, a.config.Probe, func() error { return a.logged("probe", name, prober.Probe(ctx)) })
 	})
 	if l.Name() == gov.OrgLedger {
 		a.goAlone("renew sign-ins", func(ctx context.Context) error {

@@ -69,5 +69,17 @@ func (b *Bundle) Environment(name gov.Environment) (Environment, bool) {
 // GroupsOf gives the groups that list p as a member, sorted; the slice is the caller's.
 func (b *Bundle) GroupsOf(p gov.Principal) []gov.GroupID { return slices.Clone(b.index.groups[p]) }
 
+// Responders gives the groups whose members respond to incidents, sorted.
+func (b *Bundle) Responders() []gov.GroupID {
+	var out []gov.GroupID
+	for g, roles := range b.Roles {
+		if gov.Responds(roles) {
+			out = append(out, g)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Price gives what the organization pays for a model, where the bundle says so.
 func (b *Bundle) Price(model string) (price.Price, bool) { return price.Find(b.index.prices, model) }

@@ -98,7 +98,7 @@ func bodies() map[canon.Kind]any {
 			Credential: "k1", Channel: "prompt", Session: "s1", Bytes: 120, Scanner: "1-ab", LabelsAdded: []gov.Label{"injection_suspected"},
 			Findings: []canon.Finding{{Version: "1-ab", Channel: "prompt", Band: "high", Rules: []string{"a"}, Start: 1, End: 90}},
 		},
-		canon.KindProbe:    canon.Probe{Node: "n1"},
+		canon.KindProbe:    canon.Probe{Node: "n1", Unanswered: 2, Since: "2026-11-23T13:33:00.000005Z"},
 		canon.KindExercise: canon.Exercise{Scenario: "G1", Agents: []gov.AgentID{"support-bot"}, Until: "2026-11-23T14:03:00.000000Z", Person: "p_x", Commitments: commitments},
 		canon.KindExerciseResult: canon.ExerciseResult{
 			Exercise: "exe_x", Agents: []gov.AgentID{"support-bot"}, Detectors: []gov.DetectorID{"self_approval"}, Hypothesis: "A spike is noticed.", Injected: "20 calls that are denied.",

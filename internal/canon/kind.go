@@ -764,7 +764,9 @@ type RecorderGap struct {
 
 // Probe asks every detector to notice the synthetic events made for it. The answer is a signal that is a heartbeat.
 type Probe struct {
-	Node string `json:"node"`
+	Node       string `json:"node"`
+	Unanswered int    `json:"unanswered,omitzero"` // probes just before this one, in a row, that nobody answered: nobody looked
+	Since      string `json:"since,omitempty"`     // TimeLayout; when the first of them was recorded
 }
 
 // Exercise says that a game day begins: what the detectors find of its agents until its end is labelled an exercise.

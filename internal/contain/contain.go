@@ -141,15 +141,11 @@ func (s *Service) Caller(c identity.Caller, env *live.Environment) (By, error) {
 	if c.Role == state.RoleAdmin {
 		return by, nil
 	}
-	if c.Role != state.RolePerson || !responds(c.RolesIn(env.Control().Engine)) {
+	if c.Role != state.RolePerson || !gov.Responds(c.RolesIn(env.Control().Engine)) {
 		return By{}, &gov.Error{Code: gov.CodeForbidden, Detail: "only people with the role responder or admin in the environment " + string(env.Ledger.Name()) + " use its switches"}
 	}
 	by.person, by.ref = &c.Principal, identity.PrincipalRef(s.Key, c.Principal)
 	return by, nil
-}
-
-func responds(roles []gov.Role) bool {
-	return slices.Contains(roles, gov.RoleResponder) || slices.Contains(roles, gov.RoleAdmin)
 }
 
 // Rule is Writ itself, acting by a rule of the bundle.

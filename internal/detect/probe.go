@@ -23,7 +23,13 @@ func Probed(id gov.DetectorID) bool {
 }
 
 // probe lets every detector look at the synthetic events made for it, under the thresholds in force, and says which noticed.
-func (t *step) probe(canon.Probe) {
+func (t *step) probe(p canon.Probe) {
+	if p.Unanswered > 0 {
+		t.fire("detector_silent", found{
+			about: "all", observed: "0", expected: fmt.Sprint(p.Unanswered), window: t.since(p.Since),
+			summary: fmt.Sprintf("No detector answered from %s on: nobody looked until now.", p.Since),
+		})
+	}
 	var noticed []gov.DetectorID
 	for _, id := range slices.Sorted(maps.Keys(t.detectors)) {
 		make, ok := synthetic(id)
@@ -47,6 +53,15 @@ func (t *step) probe(canon.Probe) {
 		Summary: fmt.Sprintf("%d detectors noticed the synthetic events that they have to.", len(noticed)), Through: t.index,
 		Entries: []gov.EntryID{t.entry.ID}, Count: 1,
 	})
+}
+
+// since is how many seconds ago a time was, or 0.
+func (t *step) since(text string) int64 {
+	at, err := time.Parse(canon.TimeLayout, text)
+	if err != nil {
+		return 0
+	}
+	return int64(t.at.Sub(at) / time.Second)
 }
 
 // notices says whether a detector fires on events that were made for it.

@@ -39,6 +39,7 @@ const (
 
 	EventChangeNotActivated Event = "change_not_activated" // a scheduled change did not come into force when its time had come
 	EventLimitWarning       Event = "limit_warning"        // a limit is used as far as its warn_at
+	EventDetectorsSilent    Event = "detectors_silent"     // nobody answered a probe: nobody looks at what agents do
 	EventIncidentOpened     Event = "incident_opened"
 	EventIncidentEscalated  Event = "incident_escalated" // it is worse than it was
 	EventIncidentChanged    Event = "incident_changed"   // people took it a step further
@@ -59,7 +60,7 @@ func (e Event) OfIncident() bool {
 
 // Events lists every event that a channel may want.
 func Events() []Event {
-	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning, EventIncidentOpened, EventIncidentEscalated, EventIncidentChanged}
+	return []Event{EventApprovalRequested, EventApprovalDecided, EventChangeProposed, EventChangeActivated, EventReviewOwed, EventChangeNotActivated, EventLimitWarning, EventDetectorsSilent, EventIncidentOpened, EventIncidentEscalated, EventIncidentChanged}
 }
 
 // Notice is what a channel tells of one event. It holds names and reasons, never the input of a call and no name of a person

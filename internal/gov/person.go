@@ -1,6 +1,9 @@
 package gov
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Role is what a person may do beyond voting on what they are asked: everywhere, when the organization gave it, or in one
 // environment, when its bundle gives it to a group that the person is in.
@@ -14,6 +17,11 @@ const (
 	RoleResponder Role = "responder" // stops what misbehaves
 	RoleAuditor   Role = "auditor"   // reads everything and changes nothing
 )
+
+// Responds says whether somebody with these roles responds to incidents: stops what misbehaves and works on what was noticed.
+func Responds(roles []Role) bool {
+	return slices.Contains(roles, RoleResponder) || slices.Contains(roles, RoleAdmin)
+}
 
 // Roles lists every role.
 func Roles() []Role { return []Role{RoleAdmin, RoleAuthor, RoleApprover, RoleResponder, RoleAuditor} }

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/internal/contain"
@@ -230,18 +229,7 @@ func (s *Service) owe(env *live.Environment, events ...gov.Event) []row.Doc {
 	if engine == nil || len(events) == 0 {
 		return nil
 	}
-	var asked []gov.GroupID
-	for g, roles := range engine.Bundle().Roles {
-		if responds(roles) {
-			asked = append(asked, g)
-		}
-	}
-	slices.Sort(asked)
-	return outbox.Owe(engine.Bundle(), env.Ledger.Name(), asked, s.Now(), events...)
-}
-
-func responds(roles []gov.Role) bool {
-	return slices.Contains(roles, gov.RoleResponder) || slices.Contains(roles, gov.RoleAdmin)
+	return outbox.Owe(engine.Bundle(), env.Ledger.Name(), engine.Bundle().Responders(), s.Now(), events...)
 }
 
 // responder refuses whoever does not respond to incidents in an environment: it takes a person with a role.
@@ -249,7 +237,7 @@ func responder(c identity.Caller, env *live.Environment) error {
 	switch {
 	case c.Role != state.RolePerson:
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "people work on incidents: sign in (writ login, or the console)"}
-	case !responds(c.RolesIn(env.Control().Engine)):
+	case !gov.Responds(c.RolesIn(env.Control().Engine)):
 		return &gov.Error{Code: gov.CodeForbidden, Detail: "only people with the role responder or admin in the environment " + string(env.Ledger.Name()) + " work on its incidents"}
 	}
 	return nil

@@ -89,11 +89,6 @@ func (c *Clerk) Scrubbed(ctx context.Context, s canon.Scrub) error {
 	return c.append(ctx, canon.KindScrub, s, false)
 }
 
-// Probe asks the detectors to notice the synthetic events made for them.
-func (c *Clerk) Probe(ctx context.Context) error {
-	return c.append(ctx, canon.KindProbe, canon.Probe{Node: c.Node}, false)
-}
-
 // Refused records what was refused in a minute.
 func (c *Clerk) Refused(ctx context.Context, r canon.Refusals) error {
 	return c.append(ctx, canon.KindRefusals, r, false)

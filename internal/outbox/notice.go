@@ -79,6 +79,8 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 		return n, s.notActivated(&n, b, item)
 	case canon.KindLimitWarning:
 		return n, s.limit(&n, item)
+	case canon.KindProbe:
+		return n, s.silent(&n, item)
 	default:
 		return n, fmt.Errorf("nobody is told of a %s", item.Kind)
 	}
@@ -130,6 +132,14 @@ func (s *Service) limit(n *gov.Notice, item ledger.Item) error {
 	n.Subject, n.URL = w.Limit, s.URL()+s.Pages+"/limits?"+url.Values{"environment": {string(n.Environment)}, "id": {w.Limit}}.Encode()
 	n.Title = fmt.Sprintf("The limit %s in %s has %s in its %s", w.Limit, n.Environment, used, limit.Span(w.WindowSeconds))
 	return nil
+}
+
+// silent is about detectors that nobody runs.
+func (s *Service) silent(n *gov.Notice, item ledger.Item) error {
+	p, err := canon.Body[canon.Probe](item.Entry)
+	n.Subject, n.URL = string(item.ID), s.URL()+s.Pages+"/detectors?"+url.Values{"environment": {string(n.Environment)}}.Encode()
+	n.Title = fmt.Sprintf("Nobody looks at what agents do in %s: the detectors have not answered since %s", n.Environment, p.Since)
+	return err
 }
 
 // delegation is about a standing consent, which its request opened.
