@@ -30,60 +30,57 @@ func (s *Service) notice(ctx context.Context, env *live.Environment, b *bundle.B
 	if n.At, err = item.Time(); err != nil {
 		return n, err
 	}
+	err = s.about(ctx, env, b, &n, item)
+	return n, err
+}
+
+// about says what an entry is about.
+func (s *Service) about(ctx context.Context, env *live.Environment, b *bundle.Bundle, n *gov.Notice, item ledger.Item) error {
 	switch item.Kind {
 	case canon.KindDecision:
-		return n, s.asked(&n, item, string(gov.ApprovalPending))
+		return s.asked(n, item, string(gov.ApprovalPending))
 	case canon.KindApprovalVote:
-		body, err := canon.Body[canon.ApprovalVote](item.Entry)
-		if err != nil {
-			return n, err
-		}
-		return n, s.decided(ctx, env, &n, body.Decision, body.State)
+		return with(item, func(v canon.ApprovalVote) error { return s.decided(ctx, env, n, v.Decision, v.State) })
 	case canon.KindApprovalExpired:
-		body, err := canon.Body[canon.ApprovalExpired](item.Entry)
-		if err != nil {
-			return n, err
-		}
-		return n, s.decided(ctx, env, &n, body.Decision, body.State)
+		return with(item, func(x canon.ApprovalExpired) error { return s.decided(ctx, env, n, x.Decision, x.State) })
 	case canon.KindDelegationRequested:
-		return n, s.delegation(&n, item, gov.DelegationPending)
+		return s.delegation(n, item, gov.DelegationPending)
 	case canon.KindDelegationVote:
-		body, err := canon.Body[canon.DelegationVote](item.Entry)
-		if err != nil {
-			return n, err
-		}
-		return n, s.delegationDecided(ctx, env, &n, body.Delegation, body.State)
+		return with(item, func(v canon.DelegationVote) error { return s.delegationDecided(ctx, env, n, v.Delegation, v.State) })
 	case canon.KindDelegationGranted:
-		body, err := canon.Body[canon.DelegationGranted](item.Entry)
-		if err != nil {
-			return n, err
-		}
-		return n, s.delegationDecided(ctx, env, &n, body.Delegation, body.State)
+		return with(item, func(g canon.DelegationGranted) error { return s.delegationDecided(ctx, env, n, g.Delegation, g.State) })
 	case canon.KindDelegationExpired:
-		body, err := canon.Body[canon.DelegationExpired](item.Entry)
-		if err != nil {
-			return n, err
-		}
-		return n, s.delegationDecided(ctx, env, &n, body.Delegation, gov.DelegationExpired)
+		return with(item, func(x canon.DelegationExpired) error {
+			return s.delegationDecided(ctx, env, n, x.Delegation, gov.DelegationExpired)
+		})
 	case canon.KindChangeProposed:
-		return n, s.proposed(&n, b, item)
+		return s.proposed(n, b, item)
 	case canon.KindSignal:
-		return n, s.signalled(ctx, env, &n, b, item)
+		return s.signalled(ctx, env, n, b, item)
 	case canon.KindIncidentReported:
-		return n, s.reported(ctx, env, &n, b, item)
+		return s.reported(ctx, env, n, b, item)
 	case canon.KindIncidentEvent:
-		return n, s.stepped(ctx, env, &n, b, item)
+		return s.stepped(ctx, env, n, b, item)
 	case canon.KindBundleActivated:
-		return n, s.activated(ctx, env, &n, b, item)
+		return s.activated(ctx, env, n, b, item)
 	case canon.KindChangeScheduled:
-		return n, s.notActivated(&n, b, item)
+		return s.notActivated(n, b, item)
 	case canon.KindLimitWarning:
-		return n, s.limit(&n, item)
+		return with(item, func(w canon.LimitWarning) error { s.limit(n, w); return nil })
 	case canon.KindProbe:
-		return n, s.silent(&n, item)
+		return with(item, func(p canon.Probe) error { s.silent(n, item.ID, p); return nil })
 	default:
-		return n, fmt.Errorf("nobody is told of a %s", item.Kind)
+		return fmt.Errorf("nobody is told of a %s", item.Kind)
 	}
+}
+
+// with reads the body of an entry.
+func with[T any](item ledger.Item, tell func(T) error) error {
+	body, err := canon.Body[T](item.Entry)
+	if err != nil {
+		return err
+	}
+	return tell(body)
 }
 
 // asked is about a request, which its decision opened.
@@ -120,26 +117,19 @@ func (s *Service) decided(ctx context.Context, env *live.Environment, n *gov.Not
 }
 
 // limit is about a limit that is used as far as its warn_at.
-func (s *Service) limit(n *gov.Notice, item ledger.Item) error {
-	w, err := canon.Body[canon.LimitWarning](item.Entry)
-	if err != nil {
-		return err
-	}
+func (s *Service) limit(n *gov.Notice, w canon.LimitWarning) {
 	used := fmt.Sprintf("%d calls", w.Calls)
 	if w.WarnMicroUSD > 0 {
 		used = limit.Dollars(w.MicroUSD) + " USD"
 	}
 	n.Subject, n.URL = w.Limit, s.URL()+s.Pages+"/limits?"+url.Values{"environment": {string(n.Environment)}, "id": {w.Limit}}.Encode()
 	n.Title = fmt.Sprintf("The limit %s in %s has %s in its %s", w.Limit, n.Environment, used, limit.Span(w.WindowSeconds))
-	return nil
 }
 
 // silent is about detectors that nobody runs.
-func (s *Service) silent(n *gov.Notice, item ledger.Item) error {
-	p, err := canon.Body[canon.Probe](item.Entry)
-	n.Subject, n.URL = string(item.ID), s.URL()+s.Pages+"/detectors?"+url.Values{"environment": {string(n.Environment)}}.Encode()
+func (s *Service) silent(n *gov.Notice, id gov.EntryID, p canon.Probe) {
+	n.Subject, n.URL = string(id), s.URL()+s.Pages+"/detectors?"+url.Values{"environment": {string(n.Environment)}}.Encode()
 	n.Title = fmt.Sprintf("Nobody looks at what agents do in %s: the detectors have not answered since %s", n.Environment, p.Since)
-	return err
 }
 
 // delegation is about a standing consent, which its request opened.
