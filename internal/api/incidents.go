@@ -268,7 +268,7 @@ type lineWire struct {
 	Index       int64             `json:"index"`
 	ID          gov.EntryID       `json:"id"`
 	At          string            `json:"at"`
-	Event       string            `json:"event"` // signal, reported, a step, switch.engaged…, notice
+	Event       string            `json:"event"` // signal, reported, a step, switch.engaged…, alert.delivered or alert.delivery_failed
 	Actor       canon.Actor       `json:"actor"`
 	Says        string            `json:"says"` // the line in a sentence
 	State       gov.IncidentState `json:"state,omitempty"`
@@ -280,6 +280,8 @@ type lineWire struct {
 	Refs        []string          `json:"refs,omitempty"`
 	Due         string            `json:"due,omitempty"`
 	Signal      *canon.Signal     `json:"signal,omitempty"`
+
+	Delivery *canon.Notification `json:"delivery,omitempty"` // of an attempt to tell people
 }
 
 func lineOf(l incident.Line) lineWire {
@@ -306,7 +308,7 @@ func lineOf(l incident.Line) lineWire {
 	case l.Moved != "":
 		w.Event = "switch." + l.Moved
 	case l.Notice != nil:
-		w.Event = "notice." + string(l.Notice.Status)
+		w.Event, w.Delivery = l.Told(), l.Notice
 	}
 	return w
 }

@@ -67,7 +67,7 @@ func (s *Service) Timeline(ctx context.Context, env *live.Environment, i Inciden
 	if err != nil {
 		return out, err
 	}
-	out.Lines, out.Through = append(out.Lines, more...), through
+	out.Lines, out.Through = append(out.Lines, fewer(more)...), through
 	slices.SortStableFunc(out.Lines, func(a, b Line) int { return int(a.Index - b.Index) })
 	return out, nil
 }
@@ -103,6 +103,39 @@ func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (i
 	}
 	slices.Sort(indexes)
 	return slices.Compact(indexes), through, nil
+}
+
+// fewer leaves out the attempts to tell people that failed between the first and the newest one of the same notice through the same
+// channel: they say nothing more, and there may be a hundred. lines are in the order of their entries.
+func fewer(lines []Line) []Line {
+	type notice struct {
+		of      gov.EntryID
+		channel gov.ChannelID
+	}
+	newest := map[notice]int64{}
+	for _, l := range lines {
+		if l.Notice != nil && l.Notice.Status == gov.DeliveryFailed {
+			newest[notice{l.Notice.Entry, l.Notice.Channel}] = l.Index
+		}
+	}
+	seen := map[notice]bool{}
+	return slices.DeleteFunc(lines, func(l Line) bool {
+		if l.Notice == nil || l.Notice.Status != gov.DeliveryFailed {
+			return false
+		}
+		n := notice{l.Notice.Entry, l.Notice.Channel}
+		between := seen[n] && newest[n] != l.Index
+		seen[n] = true
+		return between
+	})
+}
+
+// Told is what a timeline calls the attempt to tell people that a line is of.
+func (l Line) Told() string {
+	if l.Notice.Status == gov.DeliveryDelivered {
+		return "alert.delivered"
+	}
+	return "alert.delivery_failed"
 }
 
 // tellers are the lines that people may have been told of, the newest: steps, and signals that are worse than any before.
