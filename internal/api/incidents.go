@@ -261,6 +261,8 @@ type incidentChainWire struct {
 	LeftOut  int64          `json:"signals_left_out,omitzero"` // between the first and the newest: GET /v1/signals?incident=
 	Through  int64          `json:"complete_through"`          // notices and switches below this index are in the timeline
 	Calls    []decisionWire `json:"decisions"`                 // that it rests on, newest first, at most 50
+
+	Undelivered []gov.ChannelID `json:"undelivered,omitempty"` // channels through which the newest attempt to tell of something failed
 }
 
 // lineWire is one entry of a timeline.
@@ -320,7 +322,7 @@ func (s *Server) incidentChain(ctx context.Context, env *live.Environment, i inc
 	if err != nil {
 		return nil, err
 	}
-	out := incidentChainWire{incidentWire: incidentOf(env, i), Timeline: []lineWire{}, LeftOut: timeline.LeftOut, Through: timeline.Through, Calls: []decisionWire{}}
+	out := incidentChainWire{incidentWire: incidentOf(env, i), Timeline: []lineWire{}, LeftOut: timeline.LeftOut, Through: timeline.Through, Calls: []decisionWire{}, Undelivered: timeline.Undelivered}
 	for _, l := range timeline.Lines {
 		out.Timeline = append(out.Timeline, lineOf(l))
 	}

@@ -46,12 +46,19 @@ func TestAnIncidentSaysWhomItDidNotReach(t *testing.T) {
 	}
 	failed := []string{"alert.delivery_failed incident_opened failed 1 503 refused", "alert.delivery_failed incident_opened failed 4 503 refused"} // two more between them
 	wants(failed...)
+	undelivered := func() any { return n.get("/v1/incidents/"+id, n.admin).decode(t)["undelivered"] }
+	if got := fmt.Sprint(undelivered()); got != "[hook]" {
+		t.Errorf("undelivered through %s", got)
+	}
 	omar := n.browser().signIn(o, "omar")
-	omar.get("/console/incidents/"+id).want(t, http.StatusOK, "not told", "incident_opened could not be delivered through hook (webhook), attempt 4: it was refused with 503; it is tried again")
+	omar.get("/console/incidents/"+id).want(t, http.StatusOK, "not told", "has not reached hook.", "incident_opened could not be delivered through hook (webhook), attempt 4: it was refused with 503; it is tried again")
 	p.down.Store(0)
 	o.clock.Add(int64(40 * time.Second))
 	reached := append(failed, "alert.delivered incident_opened delivered 5 200 <nil>")
 	wants(reached...)
+	if got := undelivered(); got != nil {
+		t.Errorf("it was delivered, and is not through %v", got)
+	}
 	p.down.Store(2)
 	n.step(id, o.signIn("omar", nil), `{"event":"ack"}`, 200)
 	wants(append(reached, "alert.delivery_failed incident_changed failed 1 <nil> unreachable")...)

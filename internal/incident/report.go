@@ -392,15 +392,15 @@ func delivery(n canon.Notification) string {
 		}
 		return said
 	}
-	said = fmt.Sprintf("%s could not be delivered through %s (%s), attempt %d: %s", n.Event, n.Channel, n.Type, n.Attempt, undelivered(n))
+	said = fmt.Sprintf("%s could not be delivered through %s (%s), attempt %d: %s", n.Event, n.Channel, n.Type, n.Attempt, failure(n))
 	if n.Status == gov.DeliveryGivenUp {
 		return said + "; it was given up"
 	}
 	return said + "; it is tried again"
 }
 
-// undelivered is why an attempt failed, in words.
-func undelivered(n canon.Notification) string {
+// failure is why an attempt failed, in words.
+func failure(n canon.Notification) string {
 	switch n.Cause {
 	case gov.UnsentSecret:
 		return "the server has no secret for it, or not one that fits"

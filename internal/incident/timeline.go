@@ -38,6 +38,8 @@ type Timeline struct {
 	Lines   []Line
 	LeftOut int64 // signals between the first and the newest ones: they are in the ledger
 	Through int64 // switches and notices below this index were looked for; steps and signals are all here
+
+	Undelivered []gov.ChannelID // through which the newest attempt to tell of something failed; sorted
 }
 
 // Timeline reads the entries about an incident. The decisions that its signals rest on are named by them.
@@ -67,6 +69,7 @@ func (s *Service) Timeline(ctx context.Context, env *live.Environment, i Inciden
 	if err != nil {
 		return out, err
 	}
+	out.Undelivered = undelivered(more)
 	out.Lines, out.Through = append(out.Lines, fewer(more)...), through
 	slices.SortStableFunc(out.Lines, func(a, b Line) int { return int(a.Index - b.Index) })
 	return out, nil
@@ -105,13 +108,33 @@ func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (i
 	return slices.Compact(indexes), through, nil
 }
 
-// fewer leaves out the attempts to tell people that failed between the first and the newest one of the same notice through the same
-// channel: they say nothing more, and there may be a hundred. lines are in the order of their entries.
-func fewer(lines []Line) []Line {
-	type notice struct {
-		of      gov.EntryID
-		channel gov.ChannelID
+// notice is what is told through one channel.
+type notice struct {
+	of      gov.EntryID
+	channel gov.ChannelID
+}
+
+// undelivered are the channels through which the newest attempt failed. lines are in the order of their entries.
+func undelivered(lines []Line) []gov.ChannelID {
+	failed := map[notice]bool{}
+	for _, l := range lines {
+		if l.Notice != nil {
+			failed[notice{l.Notice.Entry, l.Notice.Channel}] = l.Notice.Status != gov.DeliveryDelivered
+		}
 	}
+	var out []gov.ChannelID
+	for n, so := range failed {
+		if so {
+			out = append(out, n.channel)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// fewer leaves out the attempts to tell people that failed between the first and the newest one of the same notice: they say nothing
+// more, and there may be a hundred. lines are in the order of their entries.
+func fewer(lines []Line) []Line {
 	newest := map[notice]int64{}
 	for _, l := range lines {
 		if l.Notice != nil && l.Notice.Status == gov.DeliveryFailed {
