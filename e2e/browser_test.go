@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,7 @@ func TestTheConsoleInABrowser(t *testing.T) {
 	idp.Person("yuki", map[string]any{"name": "Yuki Tanaka", "groups": []string{"finance"}, "amr": []string{"pwd", "otp"}})
 	t.Setenv("WRIT_ISSUER", "url="+idp.URL+",audience=writ-console,for=people")
 	s := newServer(t, place{data: t.TempDir()})
-	test := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "--test-name-pattern="+os.Getenv("WRIT_BROWSER_ONLY"), "console.test.mjs")
+	test := exec.CommandContext(t.Context(), "node", "--test", "--test-reporter=spec", "--test-name-pattern="+cmp.Or(os.Getenv("WRIT_BROWSER_ONLY"), "."), "console.test.mjs")
 	test.Dir = "browser"
 	test.Env = append(os.Environ(), "WRIT_URL="+strings.Replace(s.url, "127.0.0.1", "localhost", 1), "WRIT_ADMIN_TOKEN="+s.admin, "CHROMIUM="+chromium, "WRIT_IDP="+idp.URL, "HOME="+t.TempDir())
 	if dir := os.Getenv("WRIT_SCREENSHOTS"); dir != "" {

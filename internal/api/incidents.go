@@ -261,6 +261,8 @@ type incidentChainWire struct {
 	LeftOut  int64          `json:"signals_left_out,omitzero"` // between the first and the newest: GET /v1/signals?incident=
 	Through  int64          `json:"complete_through"`          // notices and switches below this index are in the timeline
 	Calls    []decisionWire `json:"decisions"`                 // that it rests on, newest first, at most 50
+
+	Undelivered []gov.ChannelID `json:"undelivered,omitempty"` // channels through which the newest attempt to tell of something failed
 }
 
 // lineWire is one entry of a timeline.
@@ -268,7 +270,7 @@ type lineWire struct {
 	Index       int64             `json:"index"`
 	ID          gov.EntryID       `json:"id"`
 	At          string            `json:"at"`
-	Event       string            `json:"event"` // signal, reported, a step, switch.engaged…, notice
+	Event       string            `json:"event"` // signal, reported, a step, switch.engaged…, alert.delivered or alert.delivery_failed
 	Actor       canon.Actor       `json:"actor"`
 	Says        string            `json:"says"` // the line in a sentence
 	State       gov.IncidentState `json:"state,omitempty"`
@@ -280,6 +282,8 @@ type lineWire struct {
 	Refs        []string          `json:"refs,omitempty"`
 	Due         string            `json:"due,omitempty"`
 	Signal      *canon.Signal     `json:"signal,omitempty"`
+
+	Delivery *canon.Notification `json:"delivery,omitempty"` // of an attempt to tell people
 }
 
 func lineOf(l incident.Line) lineWire {
@@ -306,7 +310,7 @@ func lineOf(l incident.Line) lineWire {
 	case l.Moved != "":
 		w.Event = "switch." + l.Moved
 	case l.Notice != nil:
-		w.Event = "notice." + string(l.Notice.Status)
+		w.Event, w.Delivery = l.Told(), l.Notice
 	}
 	return w
 }
@@ -318,7 +322,7 @@ func (s *Server) incidentChain(ctx context.Context, env *live.Environment, i inc
 	if err != nil {
 		return nil, err
 	}
-	out := incidentChainWire{incidentWire: incidentOf(env, i), Timeline: []lineWire{}, LeftOut: timeline.LeftOut, Through: timeline.Through, Calls: []decisionWire{}}
+	out := incidentChainWire{incidentWire: incidentOf(env, i), Timeline: []lineWire{}, LeftOut: timeline.LeftOut, Through: timeline.Through, Calls: []decisionWire{}, Undelivered: timeline.Undelivered}
 	for _, l := range timeline.Lines {
 		out.Timeline = append(out.Timeline, lineOf(l))
 	}

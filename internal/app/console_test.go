@@ -143,6 +143,11 @@ func TestNothingThatIsStoredIsAScript(t *testing.T) {
 		root.submit(odd.at.Path+"/step", step).want(t, http.StatusOK, "Recorded.")
 	}
 
+	drill := root.submit("/console/exercises/new", url.Values{"environment": {"prod"}, "scenario": {"x"}, "agents": {"support-bot"}, "minutes": {"5"}}).want(t, http.StatusOK, "The exercise runs.")
+	root.submit(drill.at.Path+"/results", url.Values{
+		"hypothesis": {evil}, "injected": {evil}, "observed": {evil}, "held": {"no"}, "moments": {"2026-11-24T06:00:00Z " + evil}, "expected": {evil},
+	}).want(t, http.StatusOK, "Filed.")
+
 	pages := root.crawl("/console/", odd.at.Path+"/report?fresh=1", "/console/incidents?environment=prod&detector="+url.QueryEscape(evil), "/console/incidents?state="+url.QueryEscape(evil), "/console/decisions?environment=prod&agent="+url.QueryEscape(evil), "/console/decisions?environment="+url.QueryEscape(evil), "/console/approvals/"+url.PathEscape(evil),
 		"/console/changes/new?environment=prod", "/console/?environment="+url.QueryEscape(evil), "/console/approvals?state="+url.QueryEscape(evil), "/console/decisions?done="+url.QueryEscape(evil),
 		"/console/sign-in?again=1&next="+url.QueryEscape("/console/"+evil), "/console/sign-in/device?session="+url.QueryEscape(evil)+"&hash="+url.QueryEscape(evil), "/console/enrol", "/console/"+url.PathEscape(evil),

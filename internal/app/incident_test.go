@@ -528,6 +528,6 @@ func TestThoseWhoRespondAreTold(t *testing.T) {
 		t.Errorf("told: %s, %v", data, err)
 	}
 	eventually(t, "the notices are in the timeline", func() bool {
-		return strings.Count(string(n.get("/v1/incidents/"+id, n.admin).body), `"event":"notice.delivered"`) == 3
+		return strings.Count(string(n.get("/v1/incidents/"+id, n.admin).body), `"event":"alert.delivered"`) == 3
 	})
 }

@@ -171,14 +171,7 @@ func (s *Server) propose(v *visit) error {
 	default:
 		return err
 	}
-	made, err := as[struct {
-		ID string `json:"id"`
-	}](answer, nil)
-	if err != nil {
-		return err
-	}
-	s.redirect(v, Root+"/changes/"+url.PathEscape(made.ID)+"?done=proposed")
-	return nil
+	return s.toMade(v, "/changes/", answer, "proposed")
 }
 
 // edited is the bundle's files with those of the form in their place. Forms end lines with CR LF, and add a file when one is named.

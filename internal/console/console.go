@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -288,6 +289,18 @@ func (s *Server) noPage(*visit) error {
 
 func (s *Server) redirect(v *visit, to string) {
 	http.Redirect(v.w, v.Request, to, http.StatusSeeOther)
+}
+
+// toMade goes to the page of what the API made, which says that it was.
+func (s *Server) toMade(v *visit, pages string, answer any, done string) error {
+	made, err := as[struct {
+		ID string `json:"id"`
+	}](answer, nil)
+	if err != nil {
+		return err
+	}
+	s.redirect(v, Root+pages+url.PathEscape(made.ID)+"?done="+done)
+	return nil
 }
 
 // page is what a template gets.

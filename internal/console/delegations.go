@@ -77,14 +77,11 @@ func (s *Server) askDelegation(v *visit) error {
 		}
 		body["uses_max"] = n
 	}
-	asked, err := as[struct {
-		ID string `json:"id"`
-	}](s.ask(v, http.MethodPost, "/v1/delegations", body))
+	answer, err := s.ask(v, http.MethodPost, "/v1/delegations", body)
 	if err != nil {
 		return err
 	}
-	s.redirect(v, Root+"/delegations/"+url.PathEscape(asked.ID)+"?done=asked")
-	return nil
+	return s.toMade(v, "/delegations/", answer, "asked")
 }
 
 func (s *Server) voteDelegation(v *visit) error {

@@ -45,9 +45,8 @@ func (s *Server) exercise(v *visit) error {
 		return err
 	}
 	of, err := as[struct {
-		Environment string `json:"environment"`
-		Scenario    string `json:"scenario"`
-		Result      struct {
+		Scenario string `json:"scenario"`
+		Result   struct {
 			Refs []string `json:"refs"`
 		} `json:"result"`
 	}](answer, nil)
@@ -68,8 +67,7 @@ func (s *Server) exercise(v *visit) error {
 		}
 		data.Incidents = append(data.Incidents, found)
 	}
-	s.render(v, http.StatusOK, "exercise", page{Title: "Exercise " + of.Scenario, Nav: "exercises", Environment: of.Environment, Data: data})
-	return nil
+	return s.renderOf(v, "exercise", page{Title: "Exercise " + of.Scenario, Nav: "exercises", Data: data}, answer)
 }
 
 // beginExercise begins one by hand.
@@ -86,14 +84,11 @@ func (s *Server) beginExercise(v *visit) error {
 		return &gov.Error{Code: gov.CodeInvalidField, Path: "/minutes", Detail: "Say for how many minutes."}
 	}
 	body["minutes"] = minutes
-	made, err := as[struct {
-		ID string `json:"id"`
-	}](s.ask(v, http.MethodPost, "/v1/exercises", body))
+	answer, err := s.ask(v, http.MethodPost, "/v1/exercises", body)
 	if err != nil {
 		return err
 	}
-	s.redirect(v, Root+"/exercises/"+url.PathEscape(made.ID)+"?done=exercise")
-	return nil
+	return s.toMade(v, "/exercises/", answer, "exercise")
 }
 
 // fileExercise files what came of one.

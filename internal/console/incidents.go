@@ -116,14 +116,7 @@ func (s *Server) showBeside(v *visit, name, title, beside string, data func(inci
 	if err != nil {
 		return err
 	}
-	of, err := as[struct {
-		Environment string `json:"environment"`
-	}](found, nil)
-	if err != nil {
-		return err
-	}
-	s.render(v, http.StatusOK, name, page{Title: title, Nav: "incidents", Environment: of.Environment, Data: data(found, more)})
-	return nil
+	return s.renderOf(v, name, page{Title: title, Nav: "incidents", Data: data(found, more)}, found)
 }
 
 func (s *Server) reportIncident(v *visit) error {
@@ -144,14 +137,11 @@ func (s *Server) reportIncident(v *visit) error {
 	if err := formTime(v, "effective_at", body); err != nil {
 		return err
 	}
-	made, err := as[struct {
-		ID string `json:"id"`
-	}](s.ask(v, http.MethodPost, "/v1/incidents", body))
+	answer, err := s.ask(v, http.MethodPost, "/v1/incidents", body)
 	if err != nil {
 		return err
 	}
-	s.redirect(v, Root+"/incidents/"+url.PathEscape(made.ID)+"?done=incident")
-	return nil
+	return s.toMade(v, "/incidents/", answer, "incident")
 }
 
 // formTime reads a time of a form, which is UTC, into a body.

@@ -28,13 +28,19 @@ func (s *Server) show(v *visit, name, title, nav, target string) error {
 	if err != nil {
 		return err
 	}
+	return s.renderOf(v, name, page{Title: title, Nav: nav, Data: answer}, answer)
+}
+
+// renderOf writes a page in the environment that an answer of the API is of.
+func (s *Server) renderOf(v *visit, name string, p page, answer any) error {
 	of, err := as[struct {
 		Environment string `json:"environment"`
 	}](answer, nil)
 	if err != nil {
 		return err
 	}
-	s.render(v, http.StatusOK, name, page{Title: title, Nav: nav, Environment: of.Environment, Data: answer})
+	p.Environment = of.Environment
+	s.render(v, http.StatusOK, name, p)
 	return nil
 }
 

@@ -378,9 +378,38 @@ func (l Line) Says() string {
 	case l.Moved != "":
 		return "The switch was " + l.Moved
 	case l.Notice != nil:
-		return fmt.Sprintf("%s through %s: %s", l.Notice.Event, l.Notice.Channel, l.Notice.Status)
+		return delivery(*l.Notice)
 	}
 	return string(l.Kind)
+}
+
+// delivery is an attempt to tell people in one sentence.
+func delivery(n canon.Notification) string {
+	said := fmt.Sprintf("%s was told through %s (%s)", n.Event, n.Channel, n.Type)
+	if n.Status == gov.DeliveryDelivered {
+		if n.Refused > 0 {
+			said += fmt.Sprintf("; %d addresses were not taken", n.Refused)
+		}
+		return said
+	}
+	said = fmt.Sprintf("%s could not be delivered through %s (%s), attempt %d: %s", n.Event, n.Channel, n.Type, n.Attempt, failure(n))
+	if n.Status == gov.DeliveryGivenUp {
+		return said + "; it was given up"
+	}
+	return said + "; it is tried again"
+}
+
+// failure is why an attempt failed, in words.
+func failure(n canon.Notification) string {
+	switch n.Cause {
+	case gov.UnsentSecret:
+		return "the server has no secret for it, or not one that fits"
+	case gov.UnsentUnreachable:
+		return "nobody answered in time"
+	case gov.UnsentRefused:
+		return fmt.Sprintf("it was refused with %d", n.Code)
+	}
+	return string(n.Cause)
 }
 
 func (w *writer) ending(i Incident) {

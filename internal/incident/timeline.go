@@ -39,6 +39,8 @@ type Timeline struct {
 	Lines   []Line
 	LeftOut int64 // signals between the first and the newest ones: they are in the ledger
 	Through int64 // switches and notices below this index were looked for; steps and signals are all here
+
+	Undelivered []gov.ChannelID // through which the newest attempt to tell of something failed; sorted
 }
 
 // Timeline reads the entries about an incident. The decisions that its signals rest on are named by them.
@@ -68,53 +70,79 @@ func (s *Service) Timeline(ctx context.Context, env *live.Environment, i Inciden
 	if err != nil {
 		return out, err
 	}
-	out.Lines, out.Through = append(out.Lines, more...), through
+	out.Undelivered = undelivered(more)
+	out.Lines, out.Through = append(out.Lines, fewer(more)...), through
 	slices.SortStableFunc(out.Lines, func(a, b Line) int { return int(a.Index - b.Index) })
 	return out, nil
 }
 
+// finder collects the indexes of entries that an index of the ledger leads to.
+type finder struct {
+	ledger  *ledger.Ledger
+	indexes []int64
+	through int64
+}
+
+// find adds the entries of a kind that are about something, the newest.
+func (f *finder) find(ctx context.Context, about string, kind canon.Kind, limit int) error {
+	page, err := f.ledger.Find(ctx, ledger.Query{Filters: []ledger.Filter{{Dim: ledger.DimAbout, Value: about}, {Dim: ledger.DimKind, Value: string(kind)}}, Limit: limit})
+	f.indexes, f.through = append(f.indexes, page.Indexes...), page.Through
+	return err
+}
+
 // besides finds the entries of switches that contain the incident, and the notices of its steps.
 func besides(ctx context.Context, l *ledger.Ledger, i Incident, lines []Line) (indexes []int64, through int64, err error) {
-	find := func(limit int, filters ...ledger.Filter) error {
-		page, err := l.Find(ctx, ledger.Query{Filters: filters, Limit: limit})
-		indexes, through = append(indexes, page.Indexes...), page.Through
-		return err
-	}
-	for _, about := range append([]string{string(i.ID)}, i.Keys...) {
-		if err := find(switchesShown, ledger.Filter{Dim: ledger.DimAbout, Value: about}, ledger.Filter{Dim: ledger.DimKind, Value: string(canon.KindSwitchEngaged)}); err != nil {
-			return nil, 0, err
-		}
-	}
-	indexes = slices.DeleteFunc(indexes, func(index int64) bool { return index < began(lines) || index > ended(i) }) // of an earlier incident of the key, or a later one
-	switches, err := l.Several(ctx, indexes)
+	f := finder{ledger: l}
+	switches, err := f.switches(ctx, i, lines)
 	if err != nil {
 		return nil, 0, err
 	}
-	stopped := make([]string, len(switches))
-	for n, item := range switches {
-		stopped[n] = string(item.ID)
-	}
-	for _, id := range append(stopped, i.Contained...)[:min(len(stopped)+len(i.Contained), switchesShown)] {
-		if _, err := contain.Find(ctx, l, gov.EntryID(id)); gov.CodeOf(err) == gov.CodeNotFound && err != nil {
-			continue // a change, or a credential
-		} else if err != nil {
-			return nil, 0, err
-		}
-		index, _, _ := canon.IndexOf(gov.EntryID(id))
-		indexes = append(indexes, index)
+	for _, id := range switches {
 		for _, kind := range []canon.Kind{canon.KindSwitchProposed, canon.KindSwitchEased, canon.KindSwitchReleased} {
-			if err := find(movesShown, ledger.Filter{Dim: ledger.DimAbout, Value: id}, ledger.Filter{Dim: ledger.DimKind, Value: string(kind)}); err != nil {
+			if err := f.find(ctx, id, kind, movesShown); err != nil {
 				return nil, 0, err
 			}
 		}
 	}
 	for _, line := range tellers(lines) {
-		if err := find(noticesShown, ledger.Filter{Dim: ledger.DimAbout, Value: string(line.ID)}, ledger.Filter{Dim: ledger.DimKind, Value: string(canon.KindNotification)}); err != nil {
+		if err := f.find(ctx, string(line.ID), canon.KindNotification, noticesShown); err != nil {
 			return nil, 0, err
 		}
 	}
-	slices.Sort(indexes)
-	return slices.Compact(indexes), through, nil
+	slices.Sort(f.indexes)
+	return slices.Compact(f.indexes), f.through, nil
+}
+
+// switches finds the switches that name the incident, those that a rule engaged for its signals, and those that a step of it names.
+func (f *finder) switches(ctx context.Context, i Incident, lines []Line) ([]string, error) {
+	for _, key := range i.Keys {
+		if err := f.find(ctx, key, canon.KindSwitchEngaged, switchesShown); err != nil {
+			return nil, err
+		}
+	}
+	f.indexes = slices.DeleteFunc(f.indexes, func(index int64) bool { return index < began(lines) || index > ended(i) }) // of another incident of the key
+	if err := f.find(ctx, string(i.ID), canon.KindSwitchEngaged, switchesShown); err != nil {
+		return nil, err
+	}
+	engaged, err := f.ledger.Several(ctx, f.indexes)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, item := range engaged {
+		out = append(out, string(item.ID))
+	}
+	for _, id := range i.Contained[:min(len(i.Contained), switchesShown)] {
+		if _, err := contain.Find(ctx, f.ledger, gov.EntryID(id)); gov.CodeOf(err) == gov.CodeNotFound && err != nil {
+			continue // a change, or a credential
+		} else if err != nil {
+			return nil, err
+		}
+		index, _, _ := canon.IndexOf(gov.EntryID(id))
+		f.indexes, out = append(f.indexes, index), append(out, id)
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
 // began is the index at which the first of the lines was noticed: what a rule stopped for it stands behind that, and before the line.

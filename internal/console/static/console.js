@@ -64,6 +64,9 @@
     }
   });
 
+  // On a narrow page the navigation is one line that scrolls: where one is has to be seen.
+  document.querySelector(".frame > nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center", behavior: "instant" });
+
   // a and d go to the two answers of a request, a also to who takes an incident, s to what stops; Enter on them decides.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
