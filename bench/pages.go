@@ -80,6 +80,7 @@ func (b *bench) visitor(ctx context.Context, p *peer) (*puppet.Person, error) {
 var (
 	requestRE  = regexp.MustCompile(`/console/approvals/(apr_[0-9a-z]+)`)
 	decisionRE = regexp.MustCompile(`/console/decisions/(dec_[0-9a-z]+)`)
+	incidentRE = regexp.MustCompile(`/console/incidents/(inc_[0-9a-z]+)`)
 )
 
 // pages reads every page many times, one after another.
@@ -88,9 +89,12 @@ func (b *bench) pages(ctx context.Context, visitor *puppet.Person) (string, erro
 		"overview": "/console/", "decisions": "/console/decisions", "decisions: denied": "/console/decisions?outcome=deny",
 		"decisions: a tool": "/console/decisions?tool=" + url.QueryEscape(toolName(1)), "decisions: a principal": "/console/decisions?principal=user%3A" + userID(7),
 		"approvals": "/console/approvals", "changes": "/console/changes", "versions": "/console/versions", "agents": "/console/agents", "tools": "/console/tools",
+		"approvals: statistics": "/console/approvals/stats", "delegations": "/console/delegations", "limits": "/console/limits",
+		"incidents": "/console/incidents", "signals": "/console/signals", "detectors": "/console/detectors", "exercises": "/console/exercises",
+		"containment": "/console/containment", "containment: stop": "/console/containment/stop",
 		"ledger": "/console/ledger", "people": "/console/people", "credentials": "/console/credentials", "me": "/console/me",
 	}
-	for name, re := range map[string]*regexp.Regexp{"approvals": requestRE, "decisions": decisionRE} {
+	for name, re := range map[string]*regexp.Regexp{"approvals": requestRE, "decisions": decisionRE, "incidents": incidentRE} {
 		page, err := visitor.Get(ctx, paths[name])
 		if err != nil {
 			return "", err
