@@ -44,7 +44,7 @@ func layers() map[string]layer {
 		"internal/contain":  {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox"}},
 		"internal/incident": {2, []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/contain"}},
 		"internal/exercise": {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
-		"internal/watch":    {2, []string{"internal/ledger", "internal/live", "internal/contain", "internal/incident"}},
+		"internal/watch":    {2, []string{"internal/ledger", "internal/live", "internal/outbox", "internal/contain", "internal/incident"}},
 		"internal/people":   {2, []string{"internal/ledger", "internal/live", "internal/identity"}},
 		"internal/replay":   {2, []string{"internal/ledger"}},
 		"internal/mirror":   {2, []string{"internal/ledger"}},
