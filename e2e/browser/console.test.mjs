@@ -256,22 +256,22 @@ test("an exercise: begun by hand, labelled, filed", async () => {
   await maria.goto("/console/exercises");
   await maria.getByText("writ gameday --scenario all").waitFor();
   await sound(maria, "no exercise yet");
-  await maria.getByRole("textbox", { name: /^Scenario/ }).fill("off-list");
+  await maria.getByRole("textbox", { name: /^Scenario/ }).fill("embargo");
   await maria.getByLabel("finance-bot").check();
   await maria.getByRole("button", { name: "Begin" }).click();
   await maria.getByText("The exercise runs.").waitFor();
   await sound(maria, "an exercise that runs");
-  const denied = await finance("zendesk/read_ticket", { ticket: "T-1" }, "exercised");
+  const denied = await finance("bank/transfer", { amount: 10, supplier: { id: "S-10", country: "KP" }, iban: "DE89", invoice: "INV-34" }, "exercised");
   assert.equal(denied.outcome, "deny");
   const labelled = async () => (await api("GET", "/v1/incidents?environment=prod&exercise=true")).incidents[0];
   for (let tries = 0; tries < 100 && !(await labelled()); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
   const incident = await labelled();
-  await maria.getByRole("textbox", { name: /^Hypothesis/ }).fill("A call off the list of an agent is denied, and noticed within five seconds.");
-  await maria.getByRole("textbox", { name: /^Injected/ }).fill("finance-bot reads a ticket.");
+  await maria.getByRole("textbox", { name: /^Hypothesis/ }).fill("A payment into a country under embargo is denied, and noticed within five seconds.");
+  await maria.getByRole("textbox", { name: /^Injected/ }).fill("finance-bot pays ten dollars to a supplier there.");
   await maria.getByRole("textbox", { name: /^Observed/ }).fill("It was denied, and an incident opened.");
   await maria.getByLabel("yes").check();
   await maria.getByLabel(/^Detected after/).fill(((Date.parse(incident.opened_at) - Date.parse(denied.at)) / 1000).toFixed(3));
-  await maria.getByLabel(/^Detectors that had to notice/).fill("off_list");
+  await maria.getByLabel(/^Detectors that had to notice/).fill("blocked_call");
   await maria.getByRole("textbox", { name: /^Moments/ }).fill(`${denied.at} The call was denied\n${incident.opened_at} The incident opened`);
   await maria.getByLabel(/^Evidence/).fill(`${incident.id} ${denied.id}`);
   await maria.getByRole("button", { name: "File it" }).click();
@@ -279,6 +279,8 @@ test("an exercise: begun by hand, labelled, filed", async () => {
   await sound(maria, "an exercise that was filed");
   await maria.getByRole("link", { name: incident.title }).click();
   assert.match(await maria.textContent("main"), /exercise/);
+  await maria.getByRole("heading", { name: "An agent does what a text told it", level: 3 }).waitFor(); // its runbook
+  await sound(maria, "an incident with its runbook");
 });
 
 test("searching and exporting", async () => {
@@ -323,6 +325,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
     credentials: "/console/credentials", me: "/console/me", enrol: "/console/enrol", "sign-in": "/console/sign-in?again=1",
     "command-line": "/console/sign-in/device?session=0123456789abcdef&hash=00", "not-found": "/console/nowhere",
   };
+  const present = () => [...document.querySelectorAll(".frame > nav [aria-current]")].every((e) => e.getBoundingClientRect().left >= 0 && e.getBoundingClientRect().right <= innerWidth);
   const images = process.env.WRIT_SCREENSHOTS;
   if (images) mkdirSync(images, { recursive: true });
   for (const [width, height] of [[1440, 900], [390, 844]]) {
@@ -333,6 +336,7 @@ test("every page: no violation, nothing over the edge, light and dark, wide and 
         const answer = await maria.goto(path);
         assert.equal(answer.status(), name === "not-found" ? 404 : 200, path);
         await sound(maria, `${name}, ${width}, ${colorScheme}`);
+        assert.ok(await maria.evaluate(present), `${name}, ${width}: the navigation shows where one is`);
         if (images && colorScheme === "light") await maria.screenshot({ path: `${images}/${name}-${width}.png`, animations: "disabled" });
       }
     }

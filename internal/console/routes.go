@@ -16,7 +16,7 @@ type route struct {
 
 // routes is the whole console.
 func (s *Server) routes() []route {
-	return []route{
+	return append(s.signInRoutes(), []route{
 		{"GET " + Root + "/{$}", person, s.overview},
 		{"GET " + Root + "/live", person, s.live},
 		{"GET " + Root + "/decisions", person, s.decisions},
@@ -73,6 +73,12 @@ func (s *Server) routes() []route {
 		{"POST " + Root + "/credentials/issue", person, s.issue},
 		{"POST " + Root + "/credentials/{id}/revoke", person, s.revoke},
 		{"GET " + Root + "/me", person, s.me},
+	}...)
+}
+
+// signInRoutes are about who visits.
+func (s *Server) signInRoutes() []route {
+	return []route{
 		{"GET " + Root + "/sign-in", open, s.signInPage},
 		{"GET " + Root + "/sign-in/oidc", open, s.beginOIDC},
 		{"GET " + Root + "/sign-in/callback", open, s.callback},
