@@ -20,6 +20,7 @@
 //	go run ./bench                 full run, writes bench/RESULTS.md      (about 12 minutes)
 //	go run ./bench -quick          under a minute, ends with a line of JSON
 //	go run ./bench -big            5 million entries: memory, throughput, queries
+//	go run ./bench -rates          what the detectors of rates notice; writes bench/DETECTORS.md
 //	go run ./bench -beside WRIT    beside another build of writ: what a change of the code costs
 //	go run ./bench -generators     compares the load generator with wrk
 package main

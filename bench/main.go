@@ -20,7 +20,8 @@ type options struct {
 	entries                              int64
 	store                                string
 	out, results                         string
-	beside                               string
+	beside, detectors                    string
+	rates                                bool
 }
 
 func main() {
@@ -40,6 +41,8 @@ func run(ctx context.Context, args []string) error {
 	flags.BoolVar(&o.pages, "pages", false, "the console's pages with many decisions and many pending approvals; -entries says how many")
 	flags.BoolVar(&o.stops, "stops", false, "kill switches thrown under load on three nodes over PostgreSQL")
 	flags.StringVar(&o.beside, "beside", "", "compare with another build of writ, at this path")
+	flags.BoolVar(&o.rates, "rates", false, "what the detectors of rates notice, and how often they are wrong, on simulated agents")
+	flags.StringVar(&o.detectors, "detectors", "bench/DETECTORS.md", "file for what -rates gives")
 	flags.BoolVar(&o.generators, "generators", false, "compare the load generator with wrk")
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each peer is measured")
 	flags.DurationVar(&o.duration, "duration", 3*time.Second, "how long each time")
@@ -68,6 +71,8 @@ func run(ctx context.Context, args []string) error {
 		return b.runPages(ctx)
 	case o.stops:
 		return b.runStops(ctx)
+	case o.rates:
+		return b.runRates(ctx)
 	case o.beside != "":
 		return b.runBeside(ctx, o.beside)
 	case o.generators:

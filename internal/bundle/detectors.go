@@ -62,15 +62,17 @@ func DetectorSpecs() []DetectorSpec {
 	percent := func(name string, n int64, meaning string) DetectorParam {
 		return DetectorParam{name, UnitPercent, n, meaning}
 	}
-	rare := count("one_in", 1_000_000, "how unlikely it has to be, were nothing wrong: once in so many windows")
+	rare := func(n int64) DetectorParam {
+		return count("one_in", n, "how unlikely so many have to be, were nothing wrong: once in so many times 144 windows")
+	}
 	learn := count("learn", 100, "calls of an agent before anything is new to it")
 	return []DetectorSpec{
 		{"blocked_spike", "An agent is denied more often than it ever is", gov.SeverityHigh, []string{"AML.T0053", "ASI02", "LLM06"}, []DetectorParam{
-			seconds("window", 10*minute, "the window that is counted in"), rare, count("min", 5, "fewer denials are none"),
+			seconds("window", 10*minute, "the window that is counted in; six, 36 and 144 of them are looked at together too"), rare(200), count("min", 5, "fewer denials are none"),
 		}},
 		{"blocked_call", "A policy forbade a call of a risky category", gov.SeverityHigh, []string{"AML.T0053", "ASI02", "LLM06"}, nil},
 		{"unusual_rate", "An agent calls more often than it ever does", gov.SeverityMedium, []string{"AML.T0029", "ASI08", "LLM10"}, []DetectorParam{
-			seconds("window", 10*minute, "the window that is counted in"), rare, count("min", 20, "fewer calls are none"),
+			seconds("window", 10*minute, "the window that is counted in; six, 36 and 144 of them are looked at together too"), rare(500), count("min", 10, "fewer calls are none"),
 			count("learn", 144, "windows of an agent before any is unusual"),
 		}},
 		{"unusual_cost", "A call cost far more than those before it", gov.SeverityMedium, []string{"AML.T0034", "ASI08", "LLM10"}, []DetectorParam{
@@ -97,7 +99,7 @@ func DetectorSpecs() []DetectorSpec {
 		}},
 		{"self_approval", "Somebody tries to approve what they are not asked, or what they asked for", gov.SeverityMedium, []string{"ASI03", "ASI09"}, nil},
 		{"credential_misuse", "Credentials that are not valid, or not theirs, are tried", gov.SeverityMedium, []string{"AML.T0012", "ASI03"}, []DetectorParam{
-			count("min", 20, "refusals of one caller that are none yet"), seconds("window", 10*minute, "the window that is counted in"),
+			count("min", 20, "refusals of one caller that are none yet"), seconds("window", 10*minute, "the window that is counted in; six, 36 and 144 of them are looked at together too"),
 		}},
 		{"unregistered_agent", "A program that is not in the inventory asks", gov.SeverityMedium, []string{"AML.T0012", "ASI10"}, nil},
 		{"change_outside", "A bundle came into force without its review before", gov.SeverityHigh, []string{"AML.T0081", "ASI04"}, nil},

@@ -135,7 +135,7 @@ func TestAGoodBundleIsReadWhole(t *testing.T) {
 			{ID: "budget", Agent: "support-bot", Environment: "prod", Per: "principal", MicroUSD: 12_500_000, WindowSeconds: 30 * 86400, ReserveMicroUSD: 100_000},
 		},
 		Detectors: []Detector{
-			{ID: "blocked_spike", Owner: "group:leads", Severity: 1, Contain: "agent", Runbook: "runbooks/spike.md", Params: map[string]int64{"window": 3600, "one_in": 1_000_000, "min": 5}},
+			{ID: "blocked_spike", Owner: "group:leads", Severity: 1, Contain: "agent", Runbook: "runbooks/spike.md", Params: map[string]int64{"window": 3600, "one_in": 200, "min": 5}},
 			{ID: "new_tool", Off: true, Owner: "user:ana", Severity: 4, Params: map[string]int64{"learn": 100}},
 		},
 		Rules: []sigma.Rule{{

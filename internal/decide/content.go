@@ -16,6 +16,7 @@ import (
 const (
 	stringsMax  = 4096
 	idsMax      = 256
+	idsUsual    = 8 // what room is made for
 	findingsMax = 8
 	taintMax    = 16
 	sendsMax    = 16
@@ -133,6 +134,9 @@ func (l *looker) text(text string) {
 			break
 		}
 		near := slices.ContainsFunc(found, func(f scan.Finding) bool { return f.Band.AtLeast(scan.Medium) && id.Near(f.Start, f.End, nearBytes) })
+		if l.ids == nil {
+			l.ids = make([]placed, 0, idsUsual)
+		}
 		l.ids = append(l.ids, placed{id, path, near})
 	}
 }

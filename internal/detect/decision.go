@@ -119,28 +119,26 @@ func (t *step) rates(a *agent, d *decided) {
 	usual := t.usually()
 	a.Rate.add(t.at, t.each.rate.window, &t.Week, usual.Rate, t.entry.ID)
 	if a.Rate.Windows >= float64(t.each.rate.learn) {
-		t.spike("unusual_rate", &t.each.rate, &a.Rate, usual.Rate, d.Agent, "%d calls of %s in %s")
+		t.spike("unusual_rate", &t.each.rate, &a.Rate, d.Agent, "%d calls of %s in %s")
 	}
 	if d.Outcome == gov.OutcomeDeny {
 		a.Denied.add(t.at, t.each.denied.window, &t.Week, usual.Denied, t.entry.ID)
-		t.spike("blocked_spike", &t.each.denied, &a.Denied, usual.Denied, d.Agent, "%d calls of %s were denied in %s")
+		t.spike("blocked_spike", &t.each.denied, &a.Denied, d.Agent, "%d calls of %s were denied in %s")
 	}
 }
 
-// spike fires when a window's count is too unlikely. A window fires once.
-func (t *step) spike(id gov.DetectorID, at *spikes, s *series, usual float64, agent gov.AgentID, summary string) {
-	if s.Fired || s.Count < at.min {
-		return
-	}
-	p, expected, unlikely := s.unlikely(t.at, &t.Week, usual, at.oneIn)
+// spike fires when there are too many events for chance.
+func (t *step) spike(id gov.DetectorID, at *spikes, s *series, agent gov.AgentID, summary string) {
+	k, unlikely := s.unlikely(at.min, at.oneIn)
 	if !unlikely {
 		return
 	}
-	s.Fired = true
+	s.found(k)
+	window := k.windows * s.Window
 	t.fire(id, found{
-		about: string(agent), agent: agent, observed: whole(s.Count), expected: figure(expected), probability: figure(p), window: s.Window,
-		entries: slices.Clone(s.Rests), count: s.Count,
-		summary: fmt.Sprintf(summary, s.Count, agent, span(s.Window)) + fmt.Sprintf("; %s were to be expected.", figure(expected)),
+		about: string(agent), agent: agent, observed: whole(k.count), expected: figure(k.expected), probability: figure(k.p), window: window,
+		entries: slices.Clone(s.Rests), count: k.count,
+		summary: fmt.Sprintf(summary, k.count, agent, span(window)) + fmt.Sprintf("; %s were to be expected.", figure(k.expected)),
 	})
 }
 

@@ -2,23 +2,49 @@ package detect
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/writ-dev/writ/internal/gov"
 )
 
-// series counts events in windows that stand one after the other.
+// series counts events in windows that stand one after the other, and in the spans of several that end with the newest.
 type series struct {
-	Window  int64         `json:"window"`  // seconds; another window begins anew
-	Now     int64         `json:"now"`     // number of the window that is counted: seconds since 1970 by Window
-	Count   int64         `json:"count"`   // in it
-	Done    float64       `json:"done"`    // events in the windows before it
-	Exposed float64       `json:"exposed"` // how many usual windows those were, by the profile of the week
-	Windows float64       `json:"windows"` // how many they were
-	Squares float64       `json:"squares"` // sum of the squares of their counts
-	Fired   bool          `json:"fired,omitzero"`
-	Rests   []gov.EntryID `json:"rests,omitempty"` // the newest events of the window
+	Window  int64              `json:"window"`         // seconds; another window begins anew
+	Now     int64              `json:"now"`            // number of the window that is counted: seconds since 1970 by Window
+	Count   int64              `json:"count"`          // in it
+	Past    []past             `json:"past,omitempty"` // the windows before it that had any, as far back as the longest span, oldest first
+	Done    float64            `json:"done"`           // events in the windows before it
+	Exposed float64            `json:"exposed"`        // how many usual windows those were, by the profile of the week
+	Windows float64            `json:"windows"`        // how many they were
+	Spans   [spanCount]stretch `json:"spans"`
+	Fired   bool               `json:"fired,omitzero"`
+	Rests   []gov.EntryID      `json:"rests,omitempty"` // the newest events of the window
 }
+
+// past is a window that is over.
+type past struct {
+	Window int64 `json:"w"`
+	Count  int64 `json:"n"`
+}
+
+// stretch is a number of windows up to the one that is counted.
+type stretch struct {
+	Before int64   `json:"before"` // events in it, but for those of the window that is counted
+	Mean   float64 `json:"mean"`   // how many were to be expected in all of it
+	Quiet  int64   `json:"quiet"`  // it fires in no window below this number
+
+	// How far spans one after the other were from what was expected of them: what they vary in beyond chance.
+	Counted  float64 `json:"counted"` // in the present one of these
+	Expected float64 `json:"expected"`
+	Excess   float64 `json:"excess"` // sum of (counted - expected)² - expected
+	Scale    float64 `json:"scale"`  // sum of expected²
+}
+
+// The spans: with windows of ten minutes these, an hour, six, and a day. What is slight in a window adds up over a longer time.
+const spanCount = 4
+
+func spanWindows() [spanCount]int64 { return [spanCount]int64{1, 6, 36, 144} }
 
 // The model: events come as often as they did, by the hour of the week as the organization's do, and in bursts as they did. Before an
 // agent has a history, as often as agentsUsual say, with little weight.
@@ -26,85 +52,164 @@ const (
 	memory      = 4032.0 // windows after which the past counts half: four weeks of ten minutes
 	priorShape  = 0.5    // weight of what is usual for an agent without a history
 	priorCount  = 1.0    // events in a window, if nobody has a history
-	shapeMin    = 0.5
-	shapeMax    = 100.0
-	shapeNeeds  = 50.0 // windows before bursts are judged from the history
-	shapeBefore = 5.0
+	burstBefore = 0.2    // how bursty an agent without a history is: 1/shape of the distribution
+	burstWeight = 5.0    // spans that this counts as
+	burstMin    = 0.01
+	burstMax    = 2.0
 	cap4        = 4.0 // a window that fired counts as at most so many times what was expected
 	skipMax     = 1008
+	wideSquared = 9.0 // variances: what is further from the mean counts as that far
+	farSquared  = 4.0 // variances: what is nearer to the mean is not looked at more closely
 )
 
 // add counts an event.
 func (s *series) add(at time.Time, window int64, week *profile, usual float64, id gov.EntryID) {
-	if window != s.Window {
-		*s = series{Window: window, Now: at.Unix() / window}
+	if now := at.Unix() / window; window != s.Window {
+		*s = series{Window: window, Now: now}
+		s.look(week, usual)
+	} else if now > s.Now { // a time before it counts in it
+		s.advance(now, week, usual)
+		s.look(week, usual)
 	}
-	s.advance(at.Unix()/window, week, usual)
 	s.Count++
 	s.Rests = newest(s.Rests, id)
 }
 
-// unlikely says whether so many events are in the window that it happens less than once in so many windows: p is the probability of
-// at least as many, expected how many there should be. A window is unlikely once.
-func (s *series) unlikely(at time.Time, week *profile, usual float64, oneIn int64) (p, expected float64, ok bool) {
-	mean, shape := s.expect(at, week, usual)
-	if float64(s.Count) <= mean {
-		return 1, mean, false
-	}
-	enough := 1 / float64(oneIn)
-	p = tail(s.Count, mean, shape, enough)
-	return p, mean, p < enough
+// spike is a span with too many events.
+type spike struct {
+	count    int64
+	expected float64
+	p        float64 // of at least so many
+	windows  int64
+	index    int // of the span
 }
 
-// advance closes windows until the one at number now. A time before it counts in it.
-func (s *series) advance(now int64, week *profile, usual float64) {
-	if now <= s.Now {
-		return
+// unlikely looks for a span with so many events that it happens less than once in so many of the longest, the shortest first. One that
+// was found is not found again until as much time has passed.
+func (s *series) unlikely(least, oneIn int64) (spike, bool) {
+	longest := spanWindows()[spanCount-1]
+	for i, windows := range spanWindows() {
+		enough := 1 / float64(oneIn*longest/windows)
+		o := &s.Spans[i]
+		n := o.Before + s.Count
+		over := float64(n) - o.Mean
+		if n < least || over <= 0 || s.Now < o.Quiet {
+			continue
+		}
+		if float64(over*over) < float64(farSquared*o.variance(o.Mean, s.Done)) {
+			continue
+		}
+		if p := tail(n, o.Mean, 1/o.burst(o.Mean, s.Done), enough); p < enough {
+			return spike{n, o.Mean, p, windows, i}, true
+		}
 	}
+	return spike{}, false
+}
+
+// found remembers that a spike was told of. The longer spans have what it has, and say nothing of it for as long.
+func (s *series) found(k spike) {
+	s.Fired = true
+	for i, windows := range spanWindows() {
+		if i >= k.index {
+			s.Spans[i].Quiet = s.Now + windows
+		}
+	}
+}
+
+// advance closes windows until the one at number now.
+func (s *series) advance(now int64, week *profile, usual float64) {
 	for skipped := 0; s.Now < now; skipped++ {
 		if skipped == skipMax { // so long a silence is not counted window by window
 			rest := float64(now - s.Now)
 			s.Exposed, s.Windows = s.Exposed+rest, s.Windows+rest
 			s.Now = now
+			for i := range s.Spans {
+				s.Spans[i].Counted, s.Spans[i].Expected = 0, 0
+			}
 			break
 		}
-		at := time.Unix(s.Now*s.Window, 0)
-		count := float64(s.Count)
-		if s.Fired {
-			mean, _ := s.expect(at, week, usual)
-			count = math.Min(count, math.Ceil(float64(cap4*mean)))
-		}
-		s.Done += count
-		s.Squares += float64(count * count)
-		s.Exposed += week.factor(at)
-		s.Windows++
-		s.Count, s.Fired, s.Rests = 0, false, nil
-		s.Now++
+		s.close(week, usual)
 	}
 	if s.Windows > memory {
-		s.Done, s.Squares, s.Exposed, s.Windows = s.Done/2, s.Squares/2, s.Exposed/2, s.Windows/2
+		s.Done, s.Exposed, s.Windows = s.Done/2, s.Exposed/2, s.Windows/2
+		for i := range s.Spans {
+			s.Spans[i].Excess, s.Spans[i].Scale = s.Spans[i].Excess/2, s.Spans[i].Scale/2
+		}
 	}
 }
 
-// expect is the mean of a window's count and the shape of its distribution (negative binomial: variance mean + mean²/shape), from
-// the windows before it.
-func (s *series) expect(at time.Time, week *profile, usual float64) (mean, shape float64) {
+// close ends the window that is counted.
+func (s *series) close(week *profile, usual float64) {
+	factor := week.factor(s.Now * s.Window)
+	mean := float64(s.rate(usual) * factor)
+	count := float64(s.Count)
+	if s.Fired {
+		count = math.Min(count, math.Ceil(float64(cap4*mean)))
+	}
+	if s.Count > 0 {
+		s.Past = append(s.Past, past{s.Now, s.Count})
+	}
+	s.Done += count
+	s.Exposed += factor
+	s.Windows++
+	s.Count, s.Fired, s.Rests = 0, false, nil
+	s.Now++
+	for i, windows := range spanWindows() {
+		o := &s.Spans[i]
+		o.Counted, o.Expected = o.Counted+count, o.Expected+mean
+		if s.Now%windows == 0 {
+			off := o.Counted - o.Expected
+			wide := float64(wideSquared * o.variance(o.Expected, s.Done)) // a spike that was is no burst to be used to
+			o.Excess += math.Min(float64(off*off), wide) - math.Min(o.Counted, o.Expected+math.Sqrt(wide))
+			o.Scale += float64(o.Expected * o.Expected)
+			o.Counted, o.Expected = 0, 0
+		}
+	}
+}
+
+// look works out, for a window that begins, what was in its spans before it and what is to be expected in them.
+func (s *series) look(week *profile, usual float64) {
+	lengths, rate := spanWindows(), s.rate(usual)
+	oldest := s.Now - lengths[spanCount-1]
+	s.Past = s.Past[slices.IndexFunc(append(s.Past, past{Window: s.Now}), func(p past) bool { return p.Window > oldest }):]
+	for i := range s.Spans {
+		s.Spans[i].Before = 0
+	}
+	for _, p := range s.Past {
+		for i, windows := range lengths {
+			if p.Window > s.Now-windows {
+				s.Spans[i].Before += p.Count
+			}
+		}
+	}
+	exposed, i := 0.0, 0
+	for back := int64(0); i < spanCount; back++ {
+		exposed += week.factor((s.Now - back) * s.Window)
+		if back+1 == lengths[i] {
+			s.Spans[i].Mean = float64(rate * exposed)
+			i++
+		}
+	}
+}
+
+// rate is how many events a usual window has.
+func (s *series) rate(usual float64) float64 {
 	if usual <= 0 {
 		usual = priorCount
 	}
-	rate := (priorShape + s.Done) / (float64(priorShape/usual) + s.Exposed)
-	mean = float64(rate * week.factor(at))
-	certain := priorShape + s.Done // the posterior of a rate that was seen so often
-	burst := shapeBefore
-	if s.Windows >= shapeNeeds {
-		m := s.Done / s.Windows
-		v := s.Squares/s.Windows - float64(m*m)
-		burst = shapeMax
-		if v > m {
-			burst = math.Min(shapeMax, math.Max(shapeMin, float64(m*m)/(v-m)))
-		}
-	}
-	return mean, math.Min(certain, burst)
+	return (priorShape + s.Done) / (float64(priorShape/usual) + s.Exposed)
+}
+
+// burst is how far a stretch's count varies beyond chance (its distribution is negative binomial: variance mean + burst mean²): as much
+// as stretches did, and by how little is known of the rate of an agent with so many events.
+func (o *stretch) burst(mean, events float64) float64 {
+	weight := float64(burstWeight * float64(mean*mean))
+	burst := (float64(burstBefore*weight) + o.Excess) / (weight + o.Scale)
+	return math.Min(burstMax, math.Max(burstMin, burst)) + 1/(priorShape+events)
+}
+
+func (o *stretch) variance(mean, events float64) float64 {
+	return mean + float64(float64(mean*mean)*o.burst(mean, events))
 }
 
 // tailTermsMax bounds the sum of a tail.
@@ -129,49 +234,66 @@ func tail(k int64, mean, shape, enough float64) float64 {
 	return math.Min(1, sum)
 }
 
-// profile is how the organization's calls spread over the hours of a week.
+// profile is how the organization's calls spread over the hours of a week. Of an hour that was seldom seen, as many are expected as
+// at that hour of other days; of one that was never seen on any day, as many as at others.
 type profile struct {
-	Calls [hoursOfWeek]float64 `json:"calls"`
-	Hours [hoursOfWeek]float64 `json:"hours"` // how often each hour was seen
-	Last  int64                `json:"last"`  // hour since 1970
-	All   float64              `json:"all"`   // calls
-	Seen  float64              `json:"seen"`  // hours
+	Week hours   `json:"week"` // by the hour of the week
+	Day  hours   `json:"day"`  // by the hour of the day
+	Last int64   `json:"last"` // hour since 1970
+	All  float64 `json:"all"`  // calls
+	Seen float64 `json:"seen"` // hours
+}
+
+// hours counts by hour.
+type hours struct {
+	Calls []float64 `json:"calls"`
+	Seen  []float64 `json:"seen"` // how often each hour was
 }
 
 const (
+	hoursOfDay    = 24
 	hoursOfWeek   = 168
-	profileShrink = 4.0 // hours' worth of belief that an hour is like any other
+	profileShrink = 4.0 // hours' worth of belief that an hour is like those that are like it
 	secondsHour   = 3600
 	factorMin     = 0.05
 )
 
-// hourOf is the hour of the week, from Thursday 00:00 UTC on, as 1970 began.
-func hourOf(hour int64) int64 { return ((hour % hoursOfWeek) + hoursOfWeek) % hoursOfWeek }
+// hourOf is an hour of the week, from Thursday 00:00 UTC on, as 1970 began, or of the day.
+func hourOf(hour, of int64) int64 { return ((hour % of) + of) % of }
 
 // add counts a call.
 func (p *profile) add(at time.Time) {
 	hour := at.Unix() / secondsHour
+	if p.All == 0 {
+		p.Week = hours{make([]float64, hoursOfWeek), make([]float64, hoursOfWeek)}
+		p.Day = hours{make([]float64, hoursOfDay), make([]float64, hoursOfDay)}
+	}
 	if p.Last == 0 || hour-p.Last > 8*hoursOfWeek {
-		p.Last = hour
-		p.Hours[hourOf(hour)]++
-		p.Seen++
+		p.Last = hour - 1
 	}
 	for p.Last < hour {
 		p.Last++
-		p.Hours[hourOf(p.Last)]++
+		p.Week.Seen[hourOf(p.Last, hoursOfWeek)]++
+		p.Day.Seen[hourOf(p.Last, hoursOfDay)]++
 		p.Seen++
 	}
-	p.Calls[hourOf(hour)]++
+	p.Week.Calls[hourOf(hour, hoursOfWeek)]++
+	p.Day.Calls[hourOf(hour, hoursOfDay)]++
 	p.All++
 }
 
-// factor is how much busier than the average the hour of a time is. An hour that was not seen yet is like any other.
-func (p *profile) factor(at time.Time) float64 {
+// factor is how much busier than the average the hour of a time is, in seconds since 1970.
+func (p *profile) factor(at int64) float64 {
 	if p.All == 0 || p.Seen == 0 {
 		return 1
 	}
 	average := p.All / p.Seen
-	h := hourOf(at.Unix() / secondsHour)
-	rate := (p.Calls[h] + float64(profileShrink*average)) / (p.Hours[h] + profileShrink)
-	return math.Max(factorMin, rate/average)
+	hour := at / secondsHour
+	day := p.Day.rate(hourOf(hour, hoursOfDay), average)
+	return math.Max(factorMin, p.Week.rate(hourOf(hour, hoursOfWeek), day)/average)
+}
+
+// rate is how many calls an hour has, where others like it have so many.
+func (h *hours) rate(hour int64, like float64) float64 {
+	return (h.Calls[hour] + float64(profileShrink*like)) / (h.Seen[hour] + profileShrink)
 }

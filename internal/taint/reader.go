@@ -209,13 +209,17 @@ func (r *reader) code(w string, start, end int) {
 	}
 }
 
+// wordBytesMax is the longest word that is taken for a number or a code.
+const wordBytesMax = 64
+
 // compact is a word in capitals without dashes, dots and signs, with how many digits and letters it has; empty when it holds
 // anything else.
 func compact(w string) (plain string, digits, letters int) {
-	if len(w) > 64 {
+	if len(w) > wordBytesMax {
 		return "", 0, 0
 	}
-	var b strings.Builder
+	var room [wordBytesMax]byte
+	out := room[:0]
 	for i := range len(w) {
 		c := w[i]
 		switch {
@@ -231,7 +235,7 @@ func compact(w string) (plain string, digits, letters int) {
 		default:
 			return "", 0, 0
 		}
-		b.WriteByte(c)
+		out = append(out, c)
 	}
-	return b.String(), digits, letters
+	return string(out), digits, letters
 }
