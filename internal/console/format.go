@@ -41,12 +41,13 @@ func (s *Server) parse() error {
 }
 
 func (s *Server) funcs() template.FuncMap {
+	markdown := newMarkdown()
 	return template.FuncMap{
 		"when": when, "ago": s.ago, "left": s.left, "short": short, "tail": tail, "mark": mark, "json": indented, "chart": chart, "link": link, "words": words, "count": count, "usd": usd, "window": limit.Span, "share": share, "percent": percent, "seconds": seconds,
 		"outcome": outcomeOf, "state": stateOf, "person": s.name, "madefor": s.madeFor, "list": func(v ...any) []any { return v }, "text": func(v any) string { return fmt.Sprint(v) },
 		"add": func(a, b int) int { return a + b }, "pick": pick, "first": firstOf, "has": has,
 		"split": func(s string) []string { return strings.Split(s, "/") }, "principal": principalOf, "linesof": linesOf,
-		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "held": heldOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis, "took": took, "moment": moment, "kindof": kindOf, "markdown": markdown,
+		"scope": s.scopeOf, "severity": severityOf, "incidentstate": incidentStateOf, "health": healthOf, "held": heldOf, "threshold": thresholdOf, "stepword": stepWord, "refto": refTo, "millis": millis, "took": took, "moment": moment, "kindof": kindOf, "markdown": func(text string) (template.HTML, error) { return prose(markdown, text) },
 		"base": func() string { return s.People.URL },
 	}
 }

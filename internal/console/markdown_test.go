@@ -1,67 +1,55 @@
 package console
 
 import (
-	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// outline is what was read, in one line for each block.
-func outline(blocks []block) string {
-	spans := func(all []piece) string {
-		out := ""
-		for _, s := range all {
-			if s.Code {
-				out += "<" + s.Text + ">"
-			} else {
-				out += s.Text
-			}
-		}
-		return out
-	}
-	var lines []string
-	for _, b := range blocks {
-		line := string(b.Kind)
-		if b.Level+b.Start > 0 {
-			line += fmt.Sprint(" ", b.Level+b.Start)
-		}
-		line += ": " + spans(b.Spans) + b.Text
-		for _, item := range b.Items {
-			line += "[" + spans(item) + "]"
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n")
-}
-
 func TestARunbookIsReadAsItIsMeant(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
-		"headings and paragraphs":           {"# A\n\nOne\ntwo.\n## B\nThree", "heading 1: A\nparagraph: One two.\nheading 2: B\nparagraph: Three"},
-		"no step of headings is left out":   {"### A\n# B\n###### C\n# D", "heading 1: A\nheading 1: B\nheading 2: C\nheading 1: D"},
-		"lists":                             {"- a\n* b\n\n1. c\n2. d\n  and on\n", "bullets: [a][b]\nnumbers 1: [c][d and on]"},
-		"a list with room goes on":          {"1. a\n\n2. b", "numbers 1: [a][b]"},
-		"a list goes on behind another one": {"1. a\n   - x\n2. b", "numbers 1: [a]\nbullets: [x]\nnumbers 2: [b]"},
-		"code":                              {"Do `writ stop` or `x\n```sh\n# no heading\n- no item\n```\nEnd", "paragraph: Do <writ stop> or `x\ncode: # no heading\n- no item\nparagraph: End"},
-		"code without an end":               {"```\na", "code: a"},
-		"what is neither":                   {"#no heading\n-no item\n1.no\n99999. no\n-", "paragraph: #no heading -no item 1.no 99999. no -"},
-		"nothing":                           {"\n \n", ""},
-		"markup":                            {"<b>x</b> [a](javascript:b)", "paragraph: <b>x</b> [a](javascript:b)"},
-		"lines of Windows, odd bytes":       {"# A\r\nb\xff\r\n", "heading 1: A\nparagraph: b\uFFFD"},
+		"headings begin below the page's":      {"# A\n\nOne\ntwo.\n## B", "<h3>A</h3>\n<p>One\ntwo.</p>\n<h4>B</h4>\n"},
+		"no step of headings is left out":      {"### A\n# B\n###### C\n# D", "<h3>A</h3>\n<h3>B</h3>\n<h4>C</h4>\n<h3>D</h3>\n"},
+		"lists":                                {"1. a\n   - x\n2. b", "<ol>\n<li>a\n<ul>\n<li>x</li>\n</ul>\n</li>\n<li>b</li>\n</ol>\n"},
+		"code":                                 {"Do `writ stop`\n```sh\n# no <heading>\n```", "<p>Do <code>writ stop</code></p>\n<pre><code class=\"language-sh\"># no &lt;heading&gt;\n</code></pre>\n"},
+		"what somebody has to put in":          {"writ switch stop --agent <agent> now", "<p>writ switch stop --agent &lt;agent&gt; now</p>\n"},
+		"links, and what only looks like one":  {"[a](https://a.example) [b](javascript:b) [c](data:text/html,x)", "<p><a href=\"https://a.example\">a</a> <a href=\"\">b</a> <a href=\"\">c</a></p>\n"},
+		"pictures are links":                   {"![the *map*](https://a.example/map.png)", "<p><a href=\"https://a.example/map.png\">the <em>map</em></a></p>\n"},
+		"a block of HTML":                      {"<script>\nalert(1)\n</script>\n", "<p>&lt;script&gt;\nalert(1)\n&lt;/script&gt;\n</p>\n"},
+		"HTML in a line, and an entity for it": {"a <img src=x onerror=b> &lt;b&gt;", "<p>a &lt;img src=x onerror=b&gt; &lt;b&gt;</p>\n"},
+		"a text that is too long":              {strings.Repeat("> ", proseBytesMax), "<pre>" + strings.Repeat("&gt; ", proseBytesMax) + "</pre>"},
 	} {
-		if got := outline(markdown(c.text)); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
+		got, err := prose(newMarkdown(), c.text)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s, %v:\n%s\nwant\n%s", name, err, got, c.want)
 		}
 	}
 }
 
-func FuzzMarkdown(f *testing.F) {
-	f.Add("# A\n- `b`\n1. c\n```\nd\n```\n")
+// written is all that a text may become: a fixed set of elements, and of attributes of three of them.
+var (
+	tagRE     = regexp.MustCompile(`<[^>]*>`)
+	writtenRE = regexp.MustCompile(`^</?(h[3-6]|p|ul|ol|li|pre|code|em|strong|blockquote|a|br|hr)( start="\d+"| class="language-[^"<>]*"| href="[^"<>]*"| title="[^"<>]*")* ?/?>$`)
+	evilRE    = regexp.MustCompile(`(?i)href="\s*(javascript|vbscript|data|file):`)
+)
+
+func FuzzARunbookBecomesNoOtherMarkup(f *testing.F) {
+	for _, seed := range []string{"# A\n- `b`\n1. c\n```\nd\n```\n", "<script>x</script>", "[a](<javascript:b> \"t\")", "![x](y)\n\n> q <b\n", "<a href='x'>", "a\\\nb  \nc", "``` \" onload=x\n"} {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, b := range markdown(text) {
-			if b.Kind == blockHeading && (b.Level < 1 || b.Level > headingLevels) {
-				t.Errorf("a heading of level %d", b.Level)
+		got, err := prose(newMarkdown(), text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tag := range tagRE.FindAllString(string(got), -1) {
+			if !writtenRE.MatchString(tag) {
+				t.Errorf("%q becomes %s", text, tag)
 			}
+		}
+		if evilRE.MatchString(string(got)) || strings.Contains(string(got), "<!--") {
+			t.Errorf("%q becomes %s", text, got)
 		}
 	})
 }
