@@ -8,7 +8,6 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/incident"
-	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/live"
 )
 
@@ -42,13 +41,9 @@ func (s *Server) incidentRunbooks(ctx context.Context, r *request) (any, error) 
 		}
 		opened = append(opened, m)
 	}
-	_, activations, err := env.Ledger.ChangesSince(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
 	out := runbookPage{Incident: i.ID, Runbooks: []runbookWire{}}
 	for _, i := range opened {
-		b, err := bundleBefore(ctx, env, activations, i.Opened)
+		b, err := bundleBefore(ctx, env, i.Opened)
 		if err != nil {
 			return nil, err
 		}
@@ -59,21 +54,40 @@ func (s *Server) incidentRunbooks(ctx context.Context, r *request) (any, error) 
 	return out, nil
 }
 
+// changesAtOnce is how many changes of control state are read at once while the newest activation is looked for.
+const changesAtOnce = 64
+
 // bundleBefore is the bundle that was in force when an entry was written, or nil.
-func bundleBefore(ctx context.Context, env *live.Environment, changes []ledger.Item, index int64) (*bundle.Bundle, error) {
-	for _, item := range slices.Backward(changes) {
-		if item.Kind != canon.KindBundleActivated || item.Index >= index {
-			continue
+func bundleBefore(ctx context.Context, env *live.Environment, index int64) (*bundle.Bundle, error) {
+	changes, err := env.Ledger.Store().Changes(ctx, env.Ledger.Name(), 0)
+	if err != nil {
+		return nil, err
+	}
+	var indexes []int64
+	for _, c := range changes {
+		if c.Index < index {
+			indexes = append(indexes, c.Index)
 		}
-		body, err := canon.Body[canon.BundleActivated](item.Entry)
+	}
+	for end := len(indexes); end > 0; end = max(end-changesAtOnce, 0) {
+		items, err := env.Ledger.Several(ctx, indexes[max(end-changesAtOnce, 0):end])
 		if err != nil {
 			return nil, err
 		}
-		engine, err := env.Engine(ctx, body.Bundle)
-		if err != nil {
-			return nil, err
+		for _, item := range slices.Backward(items) {
+			if item.Kind != canon.KindBundleActivated {
+				continue
+			}
+			body, err := canon.Body[canon.BundleActivated](item.Entry)
+			if err != nil {
+				return nil, err
+			}
+			engine, err := env.Engine(ctx, body.Bundle)
+			if err != nil {
+				return nil, err
+			}
+			return engine.Bundle(), nil
 		}
-		return engine.Bundle(), nil
 	}
 	return nil, nil
 }

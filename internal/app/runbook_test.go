@@ -57,7 +57,14 @@ func TestARunbookIsWhereTheIncidentIs(t *testing.T) {
 	if got := books(reported); len(got) != 0 {
 		t.Errorf("of what a person reported: %v", got)
 	}
-	n.take(signals(2, 0, 1, func(s *canon.Signal) { s.Detector, s.Key = "cost", "cost" }))
+	for range 70 { // more changes of control state than are read at once
+		n.key("support-bot", "runs_as")
+	}
+	n.take(signals(2, 0, 1, func(s *canon.Signal) { s.Key, s.Agent = "blocked_spike coding-agent", "coding-agent" }))
+	if got := books(n.incidents("")[0]["id"].(string)); len(got) != 1 || got[0].(map[string]any)["bundle"] == first["bundle"] {
+		t.Errorf("behind many keys the newest incident has %v", got)
+	}
+	n.take(signals(3, 0, 1, func(s *canon.Signal) { s.Detector, s.Key = "cost", "cost" }))
 
 	wantProblem(t, n.get("/v1/incidents/inc_x/runbooks", n.admin), 404, "not_found")
 	wantProblem(t, n.get("/v1/incidents/"+id+"/runbooks", o.signIn("nobody", nil)), 404, "not_found")

@@ -73,7 +73,7 @@ func (s *Server) backtest(v *visit) error {
 		return err
 	}
 	if v.URL.Query().Get("wait") != "" {
-		if err := data.run(stream, v.w, func(backtestLine) error { return nil }); err != nil {
+		if err := data.run(v, stream, func(backtestLine) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -111,13 +111,19 @@ func (s *Server) backtestTold(v *visit) (backtestData, error) {
 	if err != nil {
 		return data, err
 	}
-	err = data.run(stream, v.w, func(line backtestLine) error { return s.tell(v, "progress", "backtest-progress", line) })
+	err = data.run(v, stream, func(line backtestLine) error { return s.tell(v, "progress", "backtest-progress", line) })
 	return data, err
 }
 
+// One backtest runs at a time. Whoever asks for another span of days leaves the one before, which ends a moment later.
+const (
+	backtestTries    = 20
+	backtestTryEvery = 100 * time.Millisecond
+)
+
 // run runs a backtest to its report, and gives every line about how far it is.
-func (d *backtestData) run(stream streamer, w http.ResponseWriter, far func(backtestLine) error) error {
-	lines := &lineReader{header: http.Header{}, under: w}
+func (d *backtestData) run(v *visit, stream streamer, far func(backtestLine) error) error {
+	lines := &lineReader{header: http.Header{}, under: v.w}
 	lines.each = func(line backtestLine) error {
 		if line.Report != nil {
 			d.Report = line.Report
@@ -127,11 +133,20 @@ func (d *backtestData) run(stream streamer, w http.ResponseWriter, far func(back
 		}
 		return far(line)
 	}
-	_, err := stream.Stream(lines)
-	if err == nil && d.Report == nil {
-		err = errors.New("the backtest has no report")
+	for try := 1; ; try++ {
+		began, err := stream.Stream(lines)
+		switch {
+		case err == nil && d.Report == nil:
+			return errors.New("the backtest has no report")
+		case began || gov.CodeOf(err) != gov.CodeOverloaded || try == backtestTries:
+			return err
+		}
+		select {
+		case <-v.Context().Done():
+			return v.Context().Err()
+		case <-time.After(backtestTryEvery):
+		}
 	}
-	return err
 }
 
 // tell sends a part of the page as an event.
