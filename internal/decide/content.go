@@ -63,7 +63,8 @@ type looker struct {
 	channel scan.Channel
 	scanner *scan.Scanner // nil: nothing is scanned
 	texts   int
-	path    []byte // JSON pointer of what is looked at: every call comes by here, so one is written for what is found alone
+	room    []taint.Identifier // of the text that is looked at
+	path    []byte             // JSON pointer of what is looked at: every call comes by here, so one is written for what is found alone
 }
 
 func (l *looker) value(value any) {
@@ -121,15 +122,15 @@ func (l *looker) text(text string) {
 	if l.scanner != nil && len(text) >= scanBytes {
 		found = l.scanner.Scan(l.channel, text)
 	}
-	ids := taint.Identifiers(text)
-	if len(found)+len(ids) == 0 {
+	l.room = taint.Append(l.room, text)
+	if len(found)+len(l.room) == 0 {
 		return
 	}
 	path := string(l.path)
 	for _, f := range found {
 		l.findings = append(l.findings, findingOf(f, path))
 	}
-	for _, id := range ids {
+	for _, id := range l.room {
 		if len(l.ids) >= idsMax {
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 
 // Bounds of what is remembered, over all rules.
 const (
-	hitsMax  = 65536 // when there are more, the groups that nothing came to for longest are forgotten
+	hitsMax  = 65536 // when there are more, the groups that nothing came to for longest are forgotten, of the agents that have most
 	hitsKept = hitsMax * 3 / 4
 	MinMax   = 1000 // events or values that a correlation may wait for
 )
@@ -32,6 +33,7 @@ type kept struct {
 
 // group is the matches with the same values of the fields of group-by. It has at least one.
 type group struct {
+	Agent   string  `json:"agent,omitempty"`  // whose event began it
 	Touched int64   `json:"touched"`          // index of its newest match
 	Hits    []hit   `json:"hits,omitempty"`   // oldest first
 	Chains  [][]hit `json:"chains,omitempty"` // of temporal_ordered: the newest beginning, as far as each of the rules
@@ -144,7 +146,7 @@ func (s *Set) correlate(m *Memory, r *Rule, e Event, feed []int) (Found, bool) {
 	if len(feed) == 0 || !ok {
 		return Found{}, false
 	}
-	g := s.group(m, r, strings.Join(values, "\x00"))
+	g := s.group(m, r, strings.Join(values, "\x00"), e)
 	before := g.size()
 	g.Touched = e.Index
 	g.expire(e.At - r.Correlation.Timespan)
@@ -177,7 +179,7 @@ func groupOf(c *Correlation, e Event) (values []string, ok bool) {
 	return values, c.Field == "" || e.First(c.Field) != ""
 }
 
-func (s *Set) group(m *Memory, r *Rule, key string) *group {
+func (s *Set) group(m *Memory, r *Rule, key string, e Event) *group {
 	if m.Rules == nil {
 		m.Rules = map[string]*kept{}
 	}
@@ -188,7 +190,7 @@ func (s *Set) group(m *Memory, r *Rule, key string) *group {
 	}
 	g, ok := k.Groups[key]
 	if !ok {
-		g = &group{}
+		g = &group{Agent: e.First("agent")}
 		k.Groups[key] = g
 	}
 	return g
@@ -263,7 +265,8 @@ func (g *group) chain(h hit, feed []int, n int) []hit {
 	return g.Chains[n-1]
 }
 
-// bound forgets the groups that nothing came to for longest.
+// bound forgets the groups that nothing came to for longest, of the agents that have more than a fair share of the memory: an agent that
+// makes up sessions pushes out its own.
 func (m *Memory) bound() {
 	if m.Hits <= hitsMax {
 		return
@@ -273,21 +276,37 @@ func (m *Memory) bound() {
 		*group
 	}
 	var all []place
+	held := map[string]int{}
 	for id, k := range m.Rules {
 		for key, g := range k.Groups {
 			all = append(all, place{id, key, g})
+			held[g.Agent] += g.size()
 		}
 	}
 	slices.SortFunc(all, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.Touched, b.Touched), strings.Compare(a.rule, b.rule), strings.Compare(a.key, b.key))
 	})
+	share := fair(slices.Sorted(maps.Values(held)), hitsKept)
 	for _, p := range all {
-		if m.Hits <= hitsKept {
-			return
+		if held[p.Agent] > share {
+			n := p.size()
+			held[p.Agent] -= n
+			m.Hits -= n
+			delete(m.Rules[p.rule].Groups, p.key)
 		}
-		m.Hits -= p.size()
-		delete(m.Rules[p.rule].Groups, p.key)
 	}
+}
+
+// fair is how much each may have so that all together have no more than room: who has less leaves the rest to the others. sizes ascend.
+func fair(sizes []int, room int) int {
+	for i, n := range sizes {
+		share := room / (len(sizes) - i)
+		if n > share {
+			return share
+		}
+		room -= n
+	}
+	return hitsMax // there is enough for all
 }
 
 // Holds says whether a rule does what a case wants of it. The rule is evaluated as it is, also where it only feeds correlations.

@@ -199,6 +199,33 @@ func TestMemoryIsBoundedAndTheSameFromASavedOne(t *testing.T) {
 	}
 }
 
+// TestAnAgentThatFloodsPushesOutItsOwn: what was begun in the session of another one is still finished.
+func TestAnAgentThatFloodsPushesOutItsOwn(t *testing.T) {
+	t.Parallel()
+	set, m := sigma.NewSet([]sigma.Rule{word("a"), word("b"), together(sigma.TemporalOrdered, 0, "a", "b")}), sigma.Memory{}
+	index := int64(0)
+	observe := func(agent, session, tool string) bool {
+		index++
+		return len(set.Observe(&m, sigma.Event{
+			Category: sigma.ToolCall, ID: gov.EntryID(fmt.Sprint(index)), Index: index, Fields: map[string][]string{"agent": {agent}, "session": {session}, "tool": {tool}},
+		})) > 0
+	}
+	for i := range 100 {
+		observe(fmt.Sprint("honest-", i), fmt.Sprint("s-", i), "a")
+	}
+	for i := range 100_000 {
+		observe("flood", fmt.Sprint("f-", i), "a")
+	}
+	for i := range 100 {
+		if !observe(fmt.Sprint("honest-", i), fmt.Sprint("s-", i), "b") {
+			t.Fatalf("what session s-%d began is forgotten", i)
+		}
+	}
+	if observe("flood", "f-0", "b") || !observe("flood", "f-99999", "b") {
+		t.Error("of the one who floods it is not the oldest that is forgotten")
+	}
+}
+
 // TestARuleThatSaysSomethingElseBeginsAnew, and one that is as it was goes on.
 func TestARuleThatSaysSomethingElseBeginsAnew(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,10 @@ func (r *reader) add(kind Kind, value string, start, end int) {
 // word finds what a word is.
 func (r *reader) word(start, end int) {
 	w := r.text[start:end]
+	if !marked(w) { // most words: a number or a code, if anything
+		r.code(w, start, end)
+		return
+	}
 	if k := strings.Index(w, "://"); k > 0 && k < 12 {
 		r.url(w[k+3:], start, end)
 		return
@@ -86,6 +90,17 @@ func (r *reader) word(start, end int) {
 	default:
 		r.code(w, start, end)
 	}
+}
+
+// marked says whether a word has a sign of something else than a number or a code.
+func marked(w string) bool {
+	for i := range len(w) {
+		switch w[i] {
+		case '/', '.', '@', ',', ';', '=':
+			return true
+		}
+	}
+	return false
 }
 
 // list reads the words of a list without blanks.

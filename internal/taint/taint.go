@@ -53,13 +53,19 @@ func (i Identifier) Near(start, end, within int) bool {
 
 // Identifiers returns the identifiers of a text in their order, at most IdentifiersMax. Escapes of JSON inside the text end a
 // word, so a JSON document may be given as it is.
-func Identifiers(text string) []Identifier {
-	r := reader{text: text[:min(len(text), TextBytesMax)]}
+func Identifiers(text string) []Identifier { return Append(nil, text) }
+
+// Append is Identifiers in room that there is: nothing is kept of what was in it.
+func Append(room []Identifier, text string) []Identifier {
+	r := reader{text: text[:min(len(text), TextBytesMax)], out: room[:0]}
 	if !mayHave(r.text) {
-		return nil
+		return r.out
 	}
 	for r.at < len(r.text) && len(r.out) < IdentifiersMax {
 		r.next()
+	}
+	if len(r.out) < 2 {
+		return r.out
 	}
 	slices.SortStableFunc(r.out, func(a, b Identifier) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End)) })
 	return r.out[:min(len(r.out), IdentifiersMax)]
