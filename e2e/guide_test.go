@@ -265,6 +265,10 @@ func TestAGameDayHolds(t *testing.T) {
 			t.Errorf("%s: %v\n%s", id, err, evidence)
 		}
 	}
+	spike := regexp.MustCompile(`inc_[0-9a-z]+`).FindString(s.bodies([]string{"/v1/incidents?environment=prod&detector=blocked_spike"})[0])
+	if shown := s.command("incidents", "show", spike); !strings.Contains(shown, "runbooks/blocked-spike.md") {
+		t.Errorf("what is to be done is not shown:\n%s", shown)
+	}
 	ids := regexp.MustCompile(`"id":"(inc|swi)_[0-9a-z]+"|"state":"active"`)
 	for i, after := range s.bodies(left) {
 		if was, is := ids.FindAllString(before[i], -1), ids.FindAllString(after, -1); !slices.Equal(was, is) {

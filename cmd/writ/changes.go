@@ -110,16 +110,21 @@ func (r changeRow) print(s std) error {
 func printLines(s std, c bundle.Change) {
 	fmt.Fprintf(s.out, "\n%s %s\n", c.Name, c.Kind)
 	for _, line := range c.Lines {
-		fmt.Fprintln(s.out, strings.Map(func(r rune) rune {
-			if r != '\t' && !unicode.IsPrint(r) {
-				return '\uFFFD'
-			}
-			return r
-		}, line))
+		fmt.Fprintln(s.out, printable(line))
 	}
 	if c.LinesMore > 0 {
 		fmt.Fprintf(s.out, "and %d lines more: see --json, or the bundles themselves\n", c.LinesMore)
 	}
+}
+
+// printable has no character that does something to a terminal.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, line)
 }
 
 // quoted shows a value, and that there is none.

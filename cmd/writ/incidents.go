@@ -211,7 +211,30 @@ func (c incidentShowCmd) Run(ctx context.Context, s std) error {
 	if i.LeftOut > 0 {
 		rows = append(rows, []string{"", fmt.Sprintf("%d more signals are left out: see /v1/signals", i.LeftOut)})
 	}
-	return table(s.out, rows)
+	if err := table(s.out, rows); err != nil {
+		return err
+	}
+	return c.runbooks(ctx, s)
+}
+
+// runbooks prints what the bundle says is to be done. Whoever wrote it does not get to write to the terminal.
+func (c incidentShowCmd) runbooks(ctx context.Context, s std) error {
+	var page struct {
+		Runbooks []struct {
+			File string `json:"file"`
+			Text string `json:"text"`
+		} `json:"runbooks"`
+	}
+	if _, err := c.get(ctx, c.reader(), c.path()+"/runbooks", nil, &page); err != nil {
+		return err
+	}
+	for _, book := range page.Runbooks {
+		fmt.Fprintf(s.out, "\n%s\n\n", book.File)
+		for line := range strings.Lines(book.Text) {
+			fmt.Fprintln(s.out, "  "+printable(strings.TrimRight(line, "\r\n")))
+		}
+	}
+	return nil
 }
 
 type incidentStatsCmd struct {

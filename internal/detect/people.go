@@ -86,7 +86,7 @@ func (t *step) refusals(r canon.Refusals) {
 			if votes {
 				t.fire("self_approval", found{
 					about: c.Caller, count: c.Count, observed: whole(c.Count), expected: "0",
-					summary: fmt.Sprintf("%s tried %d times to answer what they are not asked (%s).", c.Caller, c.Count, c.Route),
+					summary: fmt.Sprintf("%s tried %s to answer what they are not asked (%s).", c.Caller, times(c.Count), c.Route),
 				})
 				continue
 			}
@@ -96,6 +96,14 @@ func (t *step) refusals(r canon.Refusals) {
 		default:
 		}
 	}
+}
+
+// times says how often.
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // misuse counts refusals of a caller in a window.
@@ -121,7 +129,7 @@ func (t *step) misuse(c canon.Refusal) {
 	m.Fired = true
 	t.fire(id, found{
 		about: c.Caller, observed: whole(m.Count), expected: "0", window: window, entries: lastOf(m.Rests), count: m.Count,
-		summary: fmt.Sprintf("%s was refused %d times in %s (%s).", c.Caller, m.Count, span(window), c.Code),
+		summary: fmt.Sprintf("%s was refused %s in %s (%s).", c.Caller, times(m.Count), span(window), c.Code),
 	})
 }
 
