@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -46,11 +47,11 @@ type placed struct {
 }
 
 // look finds the identifiers of every text of a value, and scans it.
-func (s *Service) look(channel scan.Channel, value any, scans bool) content {
-	l := looker{channel: channel}
-	if scans {
-		l.scanner = s.Scanner
-	}
+func (s *Service) look(channel scan.Channel, value any) content {
+	return (&looker{channel: channel, scanner: s.Scanner, identifies: true}).look(value)
+}
+
+func (l *looker) look(value any) content {
 	l.value(value)
 	slices.SortStableFunc(l.findings, func(a, b canon.Finding) int { return rankOf(b) - rankOf(a) })
 	l.findings = l.findings[:min(len(l.findings), findingsMax)]
@@ -62,9 +63,11 @@ type looker struct {
 	content
 	channel scan.Channel
 	scanner *scan.Scanner // nil: nothing is scanned
-	texts   int
-	room    []taint.Identifier // of the text that is looked at
-	path    []byte             // JSON pointer of what is looked at: every call comes by here, so one is written for what is found alone
+
+	identifies bool // identifiers are looked for
+	texts      int
+	room       []taint.Identifier // of the text that is looked at
+	path       []byte             // JSON pointer of what is looked at: every call comes by here, so one is written for what is found alone
 }
 
 func (l *looker) value(value any) {
@@ -122,7 +125,9 @@ func (l *looker) text(text string) {
 	if l.scanner != nil && len(text) >= scanBytes {
 		found = l.scanner.Scan(l.channel, text)
 	}
-	l.room = taint.Append(l.room, text)
+	if l.identifies {
+		l.room = taint.Append(l.room, text)
+	}
 	if len(found)+len(l.room) == 0 {
 		return
 	}
@@ -140,6 +145,29 @@ func (l *looker) text(text string) {
 		}
 		l.ids = append(l.ids, placed{id, path, near})
 	}
+}
+
+// identify finds the identifiers of the input, if any can matter: those that the session may know from elsewhere, those that the call
+// takes somewhere, and whom it names. Most inputs have none of these, and every call comes by here.
+func (q *question) identify(marks []byte) {
+	if q.identified || len(marks) == 0 && !q.reaches() && !q.hides && !mayName(q.input) {
+		return
+	}
+	q.identified = true
+	q.content.ids = (&looker{identifies: true}).look(q.req.Input).ids
+}
+
+// mayName says whether an input in canonical form may name a host or an address: each has one of these signs.
+func mayName(input []byte) bool {
+	for i, c := range input {
+		switch {
+		case c == '@', c == ':' && bytes.HasPrefix(input[i:], []byte("://")):
+			return true
+		case c == '.' && i+1 < len(input) && (input[i+1]|0x20 >= 'a' && input[i+1]|0x20 <= 'z'):
+			return true
+		}
+	}
+	return false
 }
 
 func rankOf(f canon.Finding) int { return slices.Index([]string{"low", "medium", "high"}, f.Band) }

@@ -117,15 +117,17 @@ type question struct {
 	asked      gov.EntryID // the decision whose request people may have answered
 	ref        string      // of the principal, as records name it
 
-	call    gov.Call
-	input   []byte  // of the call, in canonical form
-	content content // of the input
-	taint   []canon.Taint
-	digest  [16]byte // of what was asked
-	engine  *policy.Engine
-	request *approval.Request // of asked, as it was read for this judgement
-	full    []string          // counters of limits that have too little left
-	decided canon.Decision
+	call       gov.Call
+	input      []byte  // of the call, in canonical form
+	content    content // of the input
+	hides      bool    // the input has secret fields, which input has not
+	taint      []canon.Taint
+	digest     [16]byte // of what was asked
+	engine     *policy.Engine
+	request    *approval.Request // of asked, as it was read for this judgement
+	identified bool              // content has the identifiers too
+	full       []string          // counters of limits that have too little left
+	decided    canon.Decision
 }
 
 // judge resolves, evaluates and appends, once.
@@ -138,6 +140,7 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	q.identify(session.Marks)
 	q.taint = q.s.tainted(q.req.Session, session.Marks, q.content)
 	at := q.s.Now().UTC().Truncate(time.Microsecond)
 	consent, err := q.consult(ctx, at)
@@ -213,13 +216,14 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		return nil
 	}
 	runsAs, input := "", q.req.Input
+	q.hides = false
 	if control.Engine != nil {
 		b := control.Engine.Bundle()
 		if agent, ok := b.Agent(q.req.Agent); ok {
 			runsAs = agent.RunsAs
 		}
 		if tool, ok := b.Tool(q.req.Tool); ok && len(tool.Secret) > 0 {
-			input = tool.Redact(input, q.s.hideSecret)
+			q.hides, input = true, tool.Redact(input, q.s.hideSecret)
 		}
 	}
 	principal, assurance, groups, err := q.s.Identity.Resolve(ctx, q.caller, q.req.Principal, q.req.OnBehalfOfToken, runsAs)
@@ -232,7 +236,10 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
 	q.ref, q.input = identity.PrincipalRef(q.s.Key, principal), canon.AppendValue(nil, input)
-	q.content = q.s.look(scan.ToolInput, q.req.Input, q.carries()) // what is secret too: of it only where it stands is recorded
+	q.content, q.identified = content{}, false
+	if q.carries() {
+		q.content = (&looker{channel: scan.ToolInput, scanner: q.s.Scanner}).look(q.req.Input) // what is secret too: of it only where it stands is recorded
+	}
 	if q.req.CallID != "" || q.asked != "" {
 		q.digest = q.s.askedDigest(q.call, q.input)
 	}

@@ -66,7 +66,7 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 	if err != nil {
 		return Reported{}, err
 	}
-	found := s.look(scan.ToolResult, map[string]any{"output": r.Output, "error": r.Error}, true)
+	found := s.look(scan.ToolResult, map[string]any{"output": r.Output, "error": r.Error})
 	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r, cost, decision.Session, found)
 	if err != nil {
 		return Reported{}, err

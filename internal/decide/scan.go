@@ -31,7 +31,7 @@ func (s *Service) Scan(ctx context.Context, caller identity.Caller, t Text) (Sca
 	if !ok {
 		return Scanned{}, &gov.Error{Code: gov.CodeForbidden, Detail: "the credential is of an environment that has no ledger"}
 	}
-	found := s.look(t.Channel, t.Text, true)
+	found := s.look(t.Channel, t.Text)
 	body := canon.Scanned{
 		Credential: caller.Credential, Channel: string(t.Channel), Session: t.Session, Bytes: int64(len(t.Text)), Scanner: s.Scanner.Version(),
 		Findings: found.findings,
