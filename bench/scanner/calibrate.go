@@ -9,6 +9,14 @@ import (
 	"github.com/writ-dev/writ/internal/scan"
 )
 
+// measured says whether thresholds are set on a source: real texts, and sentences of trigger words. Documents that are made up of
+// nothing else than such sentences are only learnt, because no honest text is as dense; and what colleagues ask of each other
+// has the words of attackers.
+func measured(source string) bool {
+	family, _, made := templated(source)
+	return !made || family == "trigger"
+}
+
 // budget is how often harmless texts may be flagged.
 type budget struct {
 	model  float64 // by the model, families weighing the same
@@ -17,12 +25,14 @@ type budget struct {
 	worst  float64 // by one rule in the worst family
 }
 
-func budgets() budget { return budget{model: 0.005, family: 0.026, rule: 0.003, worst: 0.025} }
+// budgets are wide, because what is judged with a quarter of all families left out is judged too hard: with one family left out, a
+// third of it is flagged.
+func budgets() budget { return budget{model: 0.015, family: 0.05, rule: 0.003, worst: 0.025} }
 
 // scored is a harmless text with its peaks.
 type scored struct {
 	source string
-	peaks  []peak
+	peaks  []scan.Peak
 	rules  []string // unguarded
 }
 
@@ -59,25 +69,49 @@ func calibrate(docs []scored, set int, b budget) scan.Calibration {
 		if rate > b.rule || worst > b.worst {
 			continue
 		}
-		band := scan.Low
-		switch {
-		case count(docs, fires) == 0:
-			band = scan.High
-		case rate <= b.rule/3:
-			band = scan.Medium
-		}
-		cal.Rules[id] = scan.Rate{Band: band, Rate: upper(docs, fires)}
+		cal.Rules[id] = scan.Rate{Band: bandOf(docs, fires, b), Rate: upper(docs, fires)}
 	}
+	cal.Two = twoOf(docs, cal, b)
 	return cal
 }
+
+// twoOf is how sure it is when two of the rules that are reported by themselves fire in a text.
+func twoOf(docs []scored, cal scan.Calibration, b budget) scan.Rate {
+	two := func(d scored) bool {
+		n := 0
+		for _, id := range d.rules {
+			if _, alone := cal.Rules[id]; alone {
+				n++
+			}
+		}
+		return n > 1
+	}
+	return scan.Rate{Band: bandOf(docs, two, b), Rate: upper(docs, two)}
+}
+
+// bandOf is how sure a rule is, by how often it fires in harmless texts.
+func bandOf(docs []scored, fires func(scored) bool, b budget) scan.Band {
+	rate, _ := balanced(docs, fires)
+	switch {
+	case count(docs, fires) == 0:
+		return scan.High
+	case rate <= b.rule/3:
+		return scan.Medium
+	}
+	return scan.Low
+}
+
+// slopeShare is how much of the slope of harmless texts is asked of a text: all of it would flag long texts as rarely as short
+// ones, and find in them half of what it finds in short ones.
+const slopeShare = 0.35
 
 // slope is how much the best of twice as many windows is above the best of as many, by the tail of the peaks.
 func slope(docs []scored, size int) int {
 	var sums []int
 	for _, d := range docs {
 		for _, p := range d.peaks {
-			if p.size == size {
-				sums = append(sums, p.sum)
+			if p.Size == size {
+				sums = append(sums, p.Sum)
 			}
 		}
 	}
@@ -91,57 +125,58 @@ func slope(docs []scored, size int) int {
 			n++
 		}
 	}
-	return int(float64(excess) / float64(max(n, 1)) * math.Ln2 * 0.9)
+	return int(float64(excess) / float64(max(n, 1)) * math.Ln2 * slopeShare)
 }
 
-// thresholds finds the lowest thresholds within the budget: for each size the same share of harmless texts above it.
+// thresholds finds the lowest thresholds within the budget.
 func thresholds(docs []scored, slopes []int, b budget) []int {
-	at := func(q float64) []int {
-		var out []int
-		for size := range slopes {
-			var sums []int
-			for _, d := range docs {
-				best := math.MinInt32
-				for _, p := range d.peaks {
-					if p.size == size {
-						best = max(best, p.sum-slopes[size]*p.bits)
-					}
-				}
-				if best > math.MinInt32 {
-					sums = append(sums, best)
-				}
-			}
-			t := quantile(sums, q) + 1
-			if len(sums) < 200 && size > 0 {
-				t = max(t, out[size-1]+scale*2)
-			}
-			out = append(out, t)
-		}
-		return out
-	}
 	for q := 0.96; q < 0.9999; q += 0.0005 {
-		t := at(q)
+		t := thresholdsAt(docs, slopes, q)
 		cal := scan.Calibration{Thresholds: t, Slopes: slopes}
 		rate, worst := balanced(docs, func(d scored) bool { return best(d, cal) >= 0 })
 		if rate <= b.model && worst <= b.family {
 			return t
 		}
 	}
-	return at(0.99999)
+	return thresholdsAt(docs, slopes, 0.99999)
+}
+
+// thresholdsAt are those that for each size the same share of harmless texts is below.
+func thresholdsAt(docs []scored, slopes []int, q float64) []int {
+	var out []int
+	for size := range slopes {
+		var sums []int
+		for _, d := range docs {
+			best := math.MinInt32
+			for _, p := range d.peaks {
+				if p.Size == size {
+					best = max(best, p.Sum-slopes[size]*p.Doublings)
+				}
+			}
+			if best > math.MinInt32 {
+				sums = append(sums, best)
+			}
+		}
+		t := quantile(sums, q) + 1
+		if len(sums) < 200 && size > 0 {
+			t = max(t, out[size-1]+scale*2)
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // best is how far the best window of a text is above its threshold.
 func best(d scored, cal scan.Calibration) int {
 	margin := math.MinInt32
 	for _, p := range d.peaks {
-		margin = max(margin, p.sum-cal.Thresholds[p.size]-cal.Slopes[p.size]*p.bits)
+		margin = max(margin, p.Sum-cal.Thresholds[p.Size]-cal.Slopes[p.Size]*p.Doublings)
 	}
 	return margin
 }
 
 // balanced is the share of texts for which something holds, families weighing by their number up to a hundred, and the share
-// in the worst family, of which one text may always be wrong;
-// what colleagues ask of each other is not held to that, because the same words are an attacker's.
+// in the worst family, of which one text may always be wrong.
 func balanced(docs []scored, holds func(scored) bool) (mean, worst float64) {
 	n, k := map[string]float64{}, map[string]float64{}
 	for _, d := range docs {
@@ -156,7 +191,7 @@ func balanced(docs []scored, holds func(scored) bool) (mean, worst float64) {
 		rate, weight := k[s]/n[s], min(n[s], 100)
 		mean += rate * weight
 		total += weight
-		if k[s] > 1 && s != "colleagues" {
+		if k[s] > 1 {
 			worst = max(worst, rate)
 		}
 	}

@@ -21,6 +21,8 @@ type sample struct {
 	disguised  bool   // harmless, and encoded for training: not calibrated on
 	text       string
 	start, end int // 0, 0 for harmless text
+	// where the order is whose words are not to be learnt; 0, 0 for nowhere
+	hideStart, hideEnd int
 }
 
 func (s sample) attack() bool { return s.end > s.start }
@@ -217,13 +219,27 @@ func (c *composer) attack(d doc, w *wrapper, disguised bool) sample {
 	return s
 }
 
+// hide marks where the order stands in the payload, so that only the wrapper is learnt.
+func (s *sample) hide(order string) {
+	for _, form := range []string{order, escaped(order)} {
+		if at := strings.Index(s.text[s.start:s.end], form); at >= 0 && len(form) < s.end-s.start {
+			s.hideStart, s.hideEnd = s.start+at, s.start+at+len(form)
+			return
+		}
+	}
+}
+
 // attacks makes the attacks to train on: each order in some wrappers, each whole attack in some carriers.
 func (c *composer) attacks(orders, whole []doc, wrappers []wrapper, times int) []sample {
 	var out []sample
 	for _, d := range orders {
 		for range times {
 			w := wrappers[c.r.IntN(len(wrappers))]
-			out = append(out, c.attack(d, &w, c.r.IntN(12) == 0))
+			x := c.attack(d, &w, c.r.IntN(12) == 0)
+			if d.source != harmfulSource || c.r.IntN(2) == 0 {
+				x.hide(d.text)
+			}
+			out = append(out, x)
 		}
 	}
 	for _, d := range whole {

@@ -340,10 +340,18 @@ func (c *corpus) generated() {
 	s := slots()
 	for range 1200 {
 		list := goals()
-		c.orders = append(c.orders, doc{"own", expand(r, list[r.IntN(len(list))], s)})
+		c.orders = append(c.orders, doc{harmfulSource, expand(r, list[r.IntN(len(list))], s)})
 	}
 	c.sentences(r, 2000, "trigger", func(t string) bool { return !asksForDeed(t) })
 	c.sentences(r, 700, "colleagues", asksForDeed)
+	for range 500 {
+		list := mundane()
+		c.orders = append(c.orders, doc{"mundane", expand(r, list[r.IntN(len(list))], s)})
+	}
+	c.borrowed(r, 1500)
+	for _, g := range genres() {
+		c.documents(r, 400, g)
+	}
 	for _, d := range toolDescriptions() {
 		c.tools = append(c.tools, doc{"own-tools", d})
 	}
@@ -368,3 +376,36 @@ func (c *corpus) sentences(r *rand.Rand, n int, source string, of func(string) b
 		c.benign = append(c.benign, doc{fmt.Sprintf("%s-%d", source, part), text})
 	}
 }
+
+// documents adds harmless texts of a genre, as sentences does.
+func (c *corpus) documents(r *rand.Rand, n int, g genre) {
+	s := slots()
+	for range n {
+		part := r.IntN(folds)
+		text := expand(r, g.title[r.IntN(len(g.title))], s)
+		for range g.from + r.IntN(g.to-g.from+1) {
+			text += g.sep + expand(r, g.lines[r.IntN(len(g.lines)/folds)*folds+part], s)
+		}
+		c.benign = append(c.benign, doc{fmt.Sprintf("%s-%d", g.family, part), text})
+	}
+}
+
+// borrowed takes harmless prompts for orders. In a wrapper they are attacks as good as any, and because their words are those of
+// harmless texts too, what is learnt is the wrapper and not what this or that source wants done.
+func (c *corpus) borrowed(r *rand.Rand, n int) {
+	var short []doc
+	for _, d := range c.prompts {
+		if len(d.text) >= 12 && len(d.text) < 400 {
+			short = append(short, d)
+		}
+	}
+	for range n {
+		c.orders = append(c.orders, doc{borrowedSource, short[r.IntN(len(short))].text})
+	}
+}
+
+// harmfulSource is of orders that do harm by themselves: half of the time their words are learnt too, those of others never.
+const harmfulSource = "own"
+
+// borrowedSource is of orders that are only learnt: they are nobody's attack.
+const borrowedSource = "borrowed"

@@ -95,11 +95,13 @@ func scores(s *scan.Scanner, channel scan.Channel, samples []sample) []int {
 // is trained on the rest finds in them.
 type round struct {
 	source, family string
+	also           string           // a genre that is left out as well, "" for none
 	known          map[string]tally // orders of the source in wrappers that were learnt, by wrapper
 	unseen         map[string]tally // and in wrappers that were not
 	whole          tally            // complete attacks of the source in carriers
 	prompt         tally            // the same as prompts
 	harmless       tally            // texts of the family
+	made           tally            // documents of the genre
 	held           tally            // tool results of agentdyn
 	attacked       map[string]tally
 	places         map[string]tally // by how far in
@@ -121,14 +123,19 @@ func harmlessFamilies(c *corpus) []string {
 
 // rounds plays all rounds, two at a time.
 func rounds(o options, c *corpus) ([]round, error) {
-	m := gather(c, o.seed, 3)
-	sources, families := sourcesOf(c.orders, c.attacks), harmlessFamilies(c)
-	out := make([]round, max(len(sources), len(families)))
+	m := gather(c, o.seed, timesEach)
+	sources, families, genres := sourcesOf(c.orders, c.attacks), harmlessFamilies(c), genres()
+	sources = slices.DeleteFunc(sources, func(s string) bool { return s == borrowedSource })
+	families = slices.DeleteFunc(families, func(f string) bool { return isGenre(f) })
+	out := make([]round, max(len(sources), len(families), len(genres)))
 	errs := make([]error, len(out))
 	var done sync.WaitGroup
 	slots := make(chan bool, 2)
 	for i := range out {
 		r := round{source: sources[i%len(sources)], family: families[i%len(families)]}
+		if i < len(genres) {
+			r.also = genres[i].family
+		}
 		done.Go(func() {
 			slots <- true
 			defer func() { <-slots }()
@@ -148,7 +155,7 @@ func rounds(o options, c *corpus) ([]round, error) {
 func play(o options, c *corpus, m material, r round) (round, error) {
 	out := func(source string) bool {
 		family, _, _ := templated(source)
-		return family == r.family
+		return family != "" && (family == r.family || family == r.also)
 	}
 	file, err := fit(m, o.seed, func(s sample) bool {
 		return s.source != r.source && s.source != r.source+"!" && !s.held && !out(s.source) && !out(s.carrier)
@@ -160,9 +167,13 @@ func play(o options, c *corpus, m material, r round) (round, error) {
 	if err != nil {
 		return r, err
 	}
-	harmless := slices.DeleteFunc(slices.Clone(c.benign), func(d doc) bool { return !out(d.source) })
-	fine := append(plain(harmless), plain(c.held)...)
-	r.harmless, r.held = total(judge(s, scan.ToolResult, plain(harmless), bySource)), total(judge(s, scan.ToolResult, plain(c.held), bySource))
+	of := func(family string) []sample {
+		return plain(slices.DeleteFunc(slices.Clone(c.benign), func(d doc) bool { return bySource(sample{source: d.source}) != family }))
+	}
+	harmless := of(r.family)
+	fine := slices.Concat(harmless, plain(c.held))
+	r.made = total(judge(s, scan.ToolResult, of(r.also), bySource))
+	r.harmless, r.held = total(judge(s, scan.ToolResult, harmless, bySource)), total(judge(s, scan.ToolResult, plain(c.held), bySource))
 	r.attacked = judge(s, scan.ToolResult, whole(c.attacked), bySource)
 	r.attacks(s, o, c, scores(s, scan.ToolResult, fine))
 	return r, nil

@@ -18,6 +18,8 @@ type material struct {
 	tools   []read // harmless descriptions of tools
 }
 
+const timesEach = 4 // samples of each order
+
 // gather composes the samples of the corpus and reads them.
 func gather(c *corpus, seed uint64, times int) material {
 	reader := scan.NewReader()
@@ -33,7 +35,13 @@ func gather(c *corpus, seed uint64, times int) material {
 	for _, d := range c.attacks {
 		prompts = append(prompts, sample{source: d.source + "!", text: d.text, end: len(d.text)})
 	}
-	return material{data: readAll(reader, data), prompts: readAll(reader, prompts), tools: readAll(reader, comp.harmless(c.tools))}
+	asked := readAll(reader, prompts)
+	for i, r := range asked {
+		if !r.attack() { // of three families only, so parts of them are left out
+			asked[i].fold = int(hashOf(r.text) % folds)
+		}
+	}
+	return material{data: readAll(reader, data), prompts: asked, tools: readAll(reader, comp.harmless(c.tools))}
 }
 
 // fit trains on what keep lets through and returns the file of weights.
@@ -45,12 +53,13 @@ func fit(m material, seed uint64, keep func(sample) bool) ([]byte, error) {
 	var sets [scan.Sets][]int8
 	var fine [scan.Sets][]scored
 	for i, reads := range [][]read{data, prompts} {
-		sets[i], fine[i] = crossed(reads, seed)
+		sets[i], fine[i] = crossed(reads, hypers()[i], seed)
 	}
 	tools := map[string]bool{}
 	for _, r := range m.tools {
 		tools[r.source] = true
 	}
+	fine[0] = slices.DeleteFunc(fine[0], func(s scored) bool { return !measured(s.source) })
 	results := slices.DeleteFunc(slices.Clone(fine[0]), func(s scored) bool { return tools[s.source] })
 	b := budgets()
 	wide := b
@@ -64,25 +73,25 @@ func fit(m material, seed uint64, keep func(sample) bool) ([]byte, error) {
 }
 
 // crossed trains on all, and scores each fold of the harmless texts with a model that has not learnt it.
-func crossed(reads []read, seed uint64) ([]int8, []scored) {
+func crossed(reads []read, h hyper, seed uint64) ([]int8, []scored) {
 	seen := groups(reads)
 	var fine []scored
 	for f := range folds {
-		w := quantise(learn(instances(reads, f), seen, defaults(), seed))
+		w := quantise(learn(instances(reads, f), seen, h, seed))
 		for _, r := range reads {
-			if r.fold == f && !r.disguised {
+			if r.fold == f && !r.disguised && !r.attack() {
 				fine = append(fine, score(r, w))
 			}
 		}
 	}
-	return quantise(learn(instances(reads, -1), seen, defaults(), seed)), fine
+	return quantise(learn(instances(reads, -1), seen, h, seed)), fine
 }
 
 func everything(sample) bool { return true }
 
 func train(o options, c *corpus) error {
 	began := time.Now()
-	m := gather(c, o.seed, 3)
+	m := gather(c, o.seed, timesEach)
 	fmt.Fprintf(os.Stderr, "read %d texts for data, %d prompts in %s\n", len(m.data), len(m.prompts), time.Since(began).Round(time.Second))
 	file, err := fit(m, o.seed, everything)
 	if err != nil {

@@ -36,7 +36,7 @@ func evaluate(o options, c *corpus) error {
 	}
 	calibrated(b, s)
 	if o.fast {
-		keep(b, o.report)
+		keep(b, o.report, s.Version())
 	} else {
 		played, err := rounds(o, c)
 		if err != nil {
@@ -52,29 +52,37 @@ func evaluate(o options, c *corpus) error {
 
 const firstLong = "## Attacks in tool results"
 
-// keep takes the part of the last report that needs training.
-func keep(b *strings.Builder, path string) {
+// keep takes the part of the last report that needs training, and says of which scanner it is when that is another.
+func keep(b *strings.Builder, path, version string) {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return
 	}
-	if at := strings.Index(string(old), firstLong); at >= 0 {
-		b.Write(old[at:])
+	at := strings.Index(string(old), firstLong)
+	if at < 0 {
+		return
 	}
+	_, of, _ := strings.Cut(string(old), "Scanner ")
+	of, _, _ = strings.Cut(of, ",")
+	if of != version {
+		fmt.Fprintf(b, "**What follows was measured with scanner %s, which is not the one above: `go run ./bench/scanner evaluate` measures it again.**\n\n", of)
+	}
+	b.Write(old[at:])
 }
 
 func preface(b *strings.Builder, s *scan.Scanner, size int) {
+	_, unseen := wrapperSets()
 	fmt.Fprintf(b, `# The scanner, measured
 
 Written by `+"`go run ./bench/scanner evaluate`"+`; data as in `+"`../shared/data`"+`, seed 1. How the model is trained and what it is not:
 `+"`internal/scan/MODEL.md`"+`. Scanner %s, weights of %d bytes.
 
 Nothing here was measured on what the model had learnt, except where it says "shipped weights". Each round trains without one source
-of attacks, without one harmless family (neither as harmless text nor around attacks) and without 10 families of wrappers, sets
+of attacks, without one or two harmless families (neither as harmless text nor around attacks) and without %d families of wrappers, sets
 its thresholds on the rest, and judges what was left out. AgentDyn was never learnt and never calibrated on. A text counts as found
 when a finding of any band overlaps the payload.
 
-`, s.Version(), size)
+`, s.Version(), size, len(unseen))
 }
 
 // speed scans passages of several sizes, one after the other, and takes the time of each: by the clock, and on the processor for
@@ -284,7 +292,7 @@ func interval(values []float64) string {
 
 // harmlessTable writes what was flagged of harmless texts.
 func harmlessTable(b *strings.Builder, played []round) {
-	b.WriteString("## Harmless tool results, each family left out\n\nFlagged in any band. Trigger sentences and what colleagues ask of each other are made up by the grammar, by whole templates that were left out; \"colleagues\" (\"please add kim@… to the thread\") has the words\nof attackers' orders and is not held to a bound.\n\n| family | flagged | by the model |\n|---|---|---|\n")
+	b.WriteString("## Harmless tool results, each family left out\n\nFlagged in any band. Trigger sentences and what colleagues ask of each other are made up by the grammar, by whole templates that were left out; \"colleagues\" (\"please add kim@… to the thread\") has the words\nof attackers' orders and is not held to a bound. \"Made\" are documents that are nothing but such sentences, by genre; they are learnt and no threshold is\nset on them.\n\n| family | flagged | by the model |\n|---|---|---|\n")
 	var held, sumAll tally
 	seen := map[string]bool{}
 	for _, r := range played {
@@ -296,6 +304,11 @@ func harmlessTable(b *strings.Builder, played []round) {
 			}
 		}
 		held.add(r.held)
+	}
+	for _, r := range played {
+		if r.also != "" {
+			fmt.Fprintf(b, "| made: %s | %s | %d |\n", r.also, r.made, r.made.byModel)
+		}
 	}
 	fmt.Fprintf(b, "| agentdyn, in all rounds | %s | %d |\n| all that are real | %s | %d |\n\n", held, held.byModel, sumAll, sumAll.byModel)
 }
@@ -323,12 +336,12 @@ func conditions(b *strings.Builder, played []round) {
 
 // learnt writes what the shipped thresholds flag of texts that were not learnt, of families that were.
 func learnt(b *strings.Builder, o options, c *corpus, s *scan.Scanner) {
-	b.WriteString("\n## Harmless texts of families that were learnt\n\nAs in calibration: each text scored by a model that has not learnt it, at the shipped thresholds, by the model and the rules that are\nreported by themselves. The thresholds were set on these texts, so this is the optimistic end; the families left out are the other.\n\n| family | tool results | | family | prompts |\n|---|---|---|---|---|\n")
-	m := gather(c, o.seed, 3)
+	b.WriteString("\n## Harmless texts in calibration\n\nAs in calibration: each text scored by a model that has not learnt it, its family nor a quarter of the others (of prompts: nor a quarter of all), at the\nshipped thresholds, by the model and the rules that are reported by themselves. The thresholds were set on these texts.\n\n| family | tool results | | family | prompts |\n|---|---|---|---|---|\n")
+	m := gather(c, o.seed, timesEach)
 	var rows [2][]string
 	for i, reads := range [][]read{m.data, m.prompts} {
 		cal := s.Calibration([]scan.Channel{scan.ToolResult, scan.Prompt}[i])
-		_, fine := crossed(reads, o.seed)
+		_, fine := crossed(reads, hypers()[i], o.seed)
 		by := map[string]tally{}
 		for _, d := range fine {
 			t := tally{n: 1}

@@ -25,38 +25,54 @@ type instance struct {
 // read is a sample with its windows and the rules that fired.
 type read struct {
 	sample
+	layers  []scan.Layer
 	windows []scan.Example
 	hits    []scan.Hit
-	fold    int // of harmless texts: the model that scores them for calibration has not learnt this fold; -1 for attacks
+	fold    int // of harmless texts, or of what is around an attack: the model that scores the fold for calibration has not learnt it; -1 for none
 }
 
 func readAll(reader *scan.Scanner, samples []sample) []read {
 	out := make([]read, len(samples))
 	for i, s := range samples {
-		windows, hits := reader.Read(s.text)
-		out[i] = read{sample: s, windows: windows, hits: hits, fold: foldOf(s)}
+		out[i] = read{sample: s, fold: foldOf(s)}
+		out[i].layers, out[i].hits = reader.Read(s.text)
+		for _, l := range out[i].layers {
+			out[i].windows = append(out[i].windows, l.Windows(s.hideStart, s.hideEnd)...)
+		}
 	}
 	return out
 }
 
-// folds is into how many parts harmless texts are cut. The sentences of one group of templates are one part, so that what is
-// measured on them is measured on templates that were not learnt.
+// folds is into how many parts harmless texts are cut. A family of documents or the sentences of one group of templates is in one
+// part, so that what is measured is measured on families and templates that were not learnt; prompts are of too few families for that.
 const folds = 4
 
 func foldOf(s sample) int {
-	if s.attack() {
+	source := s.source
+	switch {
+	case s.attack() && s.carrier == "":
 		return -1
+	case s.attack():
+		source = s.carrier
 	}
-	if _, n, ok := templated(s.source); ok {
+	if _, n, ok := templated(source); ok {
 		return n
 	}
+	if n := slices.Index(families(), source); n >= 0 {
+		return n % folds
+	}
 	return int(hashOf(s.text) % folds)
+}
+
+// families are those of documents, in an order that spreads those that are alike over the folds.
+func families() []string {
+	return []string{"cursorrules", "owasp-cheatsheets", "swe-agent", "code", "mails", "tables", "agentdojo", "tau-bench", "toolbench", "asb-tools", "own-tools"}
 }
 
 // templated splits the name of a source of harmless sentences into its family and its number.
 func templated(source string) (family string, number int, ok bool) {
 	family, n, found := strings.Cut(source, "-")
-	if !found || family != "trigger" && family != "colleagues" {
+	if !found || family != "trigger" && family != "colleagues" && !isGenre(family) {
 		return source, 0, false
 	}
 	return family, int(n[0]-'0') % folds, true
@@ -121,7 +137,7 @@ func groups(reads []read) []uint64 {
 	number := map[string]int{}
 	out := make([]uint64, scan.Buckets)
 	for _, r := range reads {
-		key := r.source
+		key, _, _ := templated(r.source)
 		n, ok := number[key]
 		if !ok {
 			n = len(number) % 64
@@ -140,6 +156,7 @@ func groups(reads []read) []uint64 {
 }
 
 type hyper struct {
+	sources int // in how many families of texts a feature must occur
 	epochs  int
 	rate    float64
 	dropout float64
@@ -147,7 +164,13 @@ type hyper struct {
 	slack   float32 // how far below the best window of an attack another is still taken for one
 }
 
-func defaults() hyper { return hyper{epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1} }
+// hypers are those of each set. Data has far more text, most of it alike, and bears to have more left out.
+func hypers() [scan.Sets]hyper {
+	return [scan.Sets]hyper{
+		{sources: 2, epochs: 5, rate: 0.12, dropout: 0.7, l2: 2e-6, slack: 1},
+		{sources: 2, epochs: 4, rate: 0.12, dropout: 0.25, l2: 2e-6, slack: 1},
+	}
+}
 
 // learn fits a logistic model by AdaGrad, leaving features out at random so that no one of them carries the decision.
 func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
@@ -162,15 +185,16 @@ func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
 	}
 	usable := make([]bool, scan.Buckets)
 	for i := range usable {
-		usable[i] = bits.OnesCount64(seen[i]) >= 2
+		usable[i] = bits.OnesCount64(seen[i]) >= h.sources
 	}
 	order := r.Perm(len(data))
-	kept := make([]uint32, 0, 4096)
+	kept, rested := make([]uint32, 0, 4096), make([]bool, len(data))
 	for epoch := range h.epochs {
 		idle := telling(data, w, usable, epoch > 0, h.slack)
 		for _, n := range order {
 			in := data[n]
-			if idle[n] {
+			if idle[n] || rested[n] { // what was easy is left out once
+				rested[n] = false
 				continue
 			}
 			kept = kept[:0]
@@ -198,7 +222,8 @@ func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
 			if in.positive {
 				d = p - 1
 			}
-			if math.Abs(d) < 0.003 {
+			if math.Abs(d) < easy {
+				rested[n] = true
 				continue
 			}
 			d *= float64(in.weight)
@@ -213,6 +238,8 @@ func learn(data []instance, seen []uint64, h hyper, seed uint64) []float32 {
 	}
 	return w
 }
+
+const easy = 0.003 // an error that is not worth learning from
 
 // telling says which windows of attacks are not to be learnt: those that score below the best of their bag, because most
 // likely they hold the part of the attack that looks like anything else.
@@ -252,29 +279,11 @@ func quantise(w []float32) []int8 {
 	return out
 }
 
-// peak is the best window of one size of one layer.
-type peak struct{ size, bits, sum int }
-
-func peaks(r read, w []int8) []peak {
-	type key struct {
-		layer string
-		size  int
-	}
-	at := map[key]int{}
-	var out []peak
-	for _, x := range r.windows {
-		sum := 0
-		for _, f := range x.Features {
-			sum += int(w[f])
-		}
-		k := key{x.Layer, x.Size}
-		n, ok := at[k]
-		if !ok {
-			n = len(out)
-			at[k] = n
-			out = append(out, peak{x.Size, x.Windows, sum})
-		}
-		out[n].sum = max(out[n].sum, sum)
+// peaks are the best windows of each layer.
+func peaks(r read, w []int8) []scan.Peak {
+	var out []scan.Peak
+	for _, l := range r.layers {
+		out = append(out, l.Peaks(w)...)
 	}
 	return out
 }

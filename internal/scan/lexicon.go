@@ -59,6 +59,14 @@ const (
 	user
 	upkeep // weaker words of mode
 	yours
+	machine   // weaker words of model
+	permitted // what makes asking needless
+	penalty   // what happens to who disobeys
+	reading   // what a model does with a text
+	noticing  // what the user must not
+	outranking
+	confirming // what is to be left out
+	answering  // what a model gives its user
 )
 
 // word is what the lexicon says of a word.
@@ -145,6 +153,14 @@ func englishWords() []vocabularyEntry {
 		{access, "access permission permissions privileges privilege admin grant rights role authorization authorized"},
 		{forTo, "for to from by"},
 		{all, "all any every everything anything each whole entire both"},
+		{machine, "machine machines crawler crawlers automated robot robots systems model models orchestrator coordinator supervisor worker subagent brand copilots autopilot scraper parser"},
+		{permitted, "permission authorized approved allowed consent consented confirmed preapproved cleared permitted agreed entitled waived unnecessary"},
+		{penalty, "refuse refuses refusal fail fails failing failure otherwise else terminated termination penalty penalties comply noncompliance disobey disobeying consequences shut harmed die dies lose lost reward rewarded tip bonus"},
+		{reading, "reading processing summarizing summarising handling reviewing grading screening analyzing analysing parsing indexing translating evaluating answering summarize summarise process reads processes summarizes sees triage ingesting"},
+		{noticing, "see sees know knows notice notices aware visible realize learn suspect read find"},
+		{outranking, "outranks outrank supersedes supersede precedence priority highest overrides override overrules replaces binding mandatory"},
+		{confirming, "confirmation confirm approval approve asking ask permission question hesitation delay verification verify consulting checking"},
+		{answering, "answer reply response summary report output log message conversation translation review final"},
 		{unsafe, "restrictions limits limitations ethics ethical moral morals filters censorship boundaries illegal harmful guidelines censor safety content"},
 	}
 }

@@ -17,7 +17,7 @@ import (
 var shipped []byte
 
 const (
-	bucketBits = 18
+	bucketBits = 19
 	// Buckets is how many weights a set has; features are hashed into them.
 	Buckets = 1 << bucketBits
 	// Sets is how many sets of weights there are: for data and for prompts.
@@ -26,7 +26,12 @@ const (
 )
 
 // Sizes are the lengths of the windows that the model looks at, in tokens.
-func Sizes() []int { return []int{16, 40, 96} }
+func Sizes() []int {
+	all := sizes()
+	return all[:]
+}
+
+func sizes() [3]int { return [3]int{8, 20, 56} }
 
 // Calibration is what was measured when the weights were trained, for one channel.
 type Calibration struct {
@@ -35,6 +40,7 @@ type Calibration struct {
 	Slopes     []int           `json:"slopes"`     // for each size: how much more for each doubling of the number of windows
 	Bands      []BandRate      `json:"bands"`      // weakest first
 	Rules      map[string]Rate `json:"rules"`      // the rules that are reported by themselves
+	Two        Rate            `json:"two"`        // of a place where two of them fire
 }
 
 // BandRate is how far above the threshold a band begins, and how often harmless texts got there.
@@ -53,10 +59,8 @@ type Rate struct {
 type weights struct {
 	digest   string
 	channels map[Channel]Calibration
-	sets     [Sets][]byte // int8, one for each bucket
+	sets     [Sets][]int8 // one for each bucket
 }
-
-func (w *weights) channel(c Channel) Calibration { return w.channels[c] }
 
 // WriteWeights makes the file that WithWeights reads: the calibration as JSON with its length in front, and the sets.
 func WriteWeights(channels map[Channel]Calibration, sets [Sets][]int8) ([]byte, error) {
@@ -94,7 +98,10 @@ func readWeights(file []byte) (*weights, error) {
 		}
 	}
 	for i := range w.sets {
-		w.sets[i] = file[at+head+i*Buckets : at+head+(i+1)*Buckets]
+		w.sets[i] = make([]int8, Buckets)
+		for k, b := range file[at+head+i*Buckets : at+head+(i+1)*Buckets] {
+			w.sets[i][k] = int8(b)
+		}
 	}
 	sum := sha256.Sum256(file)
 	w.digest = hex.EncodeToString(sum[:6])
@@ -154,7 +161,10 @@ func (a *analysis) layer(from, to int) string {
 	return name
 }
 
-const featuresMax = 20 // of one token
+const (
+	featuresMax = 24 // of one token
+	classesMax  = 4  // of one token, as features of their own
+)
 
 // Kinds of features, so that equal numbers of different kinds differ.
 const (
@@ -168,7 +178,9 @@ const (
 	featRule
 	featGuarded
 	featStructure
-	featKind
+	featClass
+	featClassSkip
+	featClassStem
 )
 
 func bucket(kind int, a, b, c uint32) uint32 {
@@ -189,21 +201,33 @@ func (a *analysis) features(yield func(token int, buckets []uint32)) {
 	var recentAt [2]int
 	var stem1, stem2 uint32
 	for i, k := range a.tokens {
-		out := append(buf[:0], bucket(featStem, k.stem, 0, 0), bucket(featPair, stem1, k.stem, 0), bucket(featSkip, stem2, k.stem, 0))
+		quoted := uint32(k.flags & inQuote) // what is quoted says other things than what is not
+		out := append(buf[:0], bucket(featStem, k.stem, 0, quoted), bucket(featPair, stem1, k.stem, quoted), bucket(featSkip, stem2, k.stem, quoted))
 		if k.flags&atStart != 0 {
-			out = append(out, bucket(featStart, k.stem, 0, 0))
+			out = append(out, bucket(featStart, k.stem, 0, quoted))
+		}
+		if i-recentAt[0] <= 4 && recent[0] != 0 {
+			out = append(out, bucket(featClassStem, recent[0], k.stem, quoted))
 		}
 		if k.prime != 0 {
 			p := uint32(k.prime)
 			near, far := i-recentAt[0] <= 8, i-recentAt[1] <= 14
 			if near {
-				out = append(out, bucket(featClasses, recent[0], p, 0))
+				out = append(out, bucket(featClasses, recent[0], p, quoted))
 			}
 			if near && far {
-				out = append(out, bucket(featClasses3, recent[1], recent[0], p))
+				out = append(out, bucket(featClasses3, recent[1], recent[0], p|quoted<<8))
+			}
+			if far {
+				out = append(out, bucket(featClassSkip, recent[1], p, quoted))
+			}
+			n := 0
+			for left := k.classes; left != 0 && n < classesMax; left &= left - 1 {
+				out = append(out, bucket(featClass, uint32(bits.TrailingZeros64(uint64(left))), 0, quoted))
+				n++
 			}
 			if k.flags != 0 {
-				out = append(out, bucket(featFlag, p, uint32(k.flags&(atStart|isUpper)), uint32(k.flags&(inQuote|inCode|inExample|inHidden|inDecoded))))
+				out = append(out, bucket(featFlag, p, uint32(k.flags&(atStart|isUpper|atColon)), uint32(k.flags&(inQuote|inCode|inExample|inHidden|inDecoded))))
 			}
 			recent[1], recentAt[1] = recent[0], recentAt[0]
 			recent[0], recentAt[0] = p, i
@@ -259,6 +283,14 @@ func windows(tokens, size int, yield func(from, to int)) int {
 	}
 }
 
+// slide calls yield with every window of a size over the tokens that sums are of.
+func slide(sums []int32, size int, yield func(from, to int)) {
+	n := len(sums) - 1
+	for from := 0; from == 0 || from+size <= n; from++ {
+		yield(from, min(from+size, n))
+	}
+}
+
 // doublings is how many times the number of windows doubles to become that of a text; a short text counts as one of thirty-two,
 // because a single sentence is judged without what stands around it.
 func doublings(tokens, size int) int { return max(doublingsMin, bits.Len(uint(tokens/(size/4)))) }
@@ -281,20 +313,25 @@ func (s *Scanner) byModel(m *scratch, channel Channel, cal *Calibration, a *anal
 	a.features(func(i int, buckets []uint32) {
 		sum := sums[i]
 		for _, b := range buckets {
-			sum += int32(int8(set[b]))
+			sum += int32(set[b])
 		}
 		sums[i+1] = sum
 	})
 	spans := m.spans[:0]
-	sizes := Sizes()
-	for k, size := range sizes {
-		if k > 0 && n <= sizes[k-1] {
+	for k, size := range sizes() {
+		if k > 0 && n <= sizes()[k-1] {
 			break
 		}
-		threshold := cal.Thresholds[k] + cal.Slopes[k]*doublings(n, size)
-		windows(n, size, func(from, to int) {
-			if margin := int(sums[to]-sums[from]) - threshold; margin >= cal.Bands[0].Margin {
+		threshold, first := cal.Thresholds[k]+cal.Slopes[k]*doublings(n, size), len(spans)
+		slide(sums, size, func(from, to int) {
+			margin := int(sums[to]-sums[from]) - threshold
+			last := len(spans) - 1
+			switch {
+			case margin < cal.Bands[0].Margin:
+			case last < first || from > spans[last].to:
 				spans = append(spans, span{from, to, margin})
+			case margin > spans[last].margin: // of neighbours the best, so that a finding says where
+				spans[last] = span{from, to, margin}
 			}
 		})
 	}

@@ -153,8 +153,25 @@ func (s *Scanner) scanLayer(m *scratch, channel Channel, v *view) []Finding {
 	}
 	for i := range found {
 		found[i].Version = s.version
+		if cal.Two.Band.rank() > found[i].Band.rank() && rulesWithin(&cal, a, found[i]) > 1 {
+			found[i].Band, found[i].Rate = cal.Two.Band, cal.Two.Rate
+		}
 	}
 	return found
+}
+
+// rulesWithin is how many of the rules that are reported by themselves fire in a finding.
+func rulesWithin(cal *Calibration, a *analysis, f Finding) int {
+	var seen []string
+	for _, h := range a.hits {
+		if _, alone := cal.Rules[h.id]; !alone || h.guarded || slices.Contains(seen, h.id) {
+			continue
+		}
+		if a.origin(h.from) < f.End && a.originEnd(h.to) > f.Start {
+			seen = append(seen, h.id)
+		}
+	}
+	return len(seen)
 }
 
 // inModel says whether the model already reports the place of a hit.

@@ -37,6 +37,7 @@ const (
 	inHidden                      // in a comment or an element that is not shown
 	isUpper                       // written in capitals
 	inDecoded                     // of a decoded layer or written with escapes or lookalikes
+	atColon                       // a colon follows
 )
 
 const (
@@ -160,11 +161,14 @@ func (t *tokenizer) word(i int) int {
 
 // lookup gives a word its stem and its classes; digits in a word may stand for letters.
 func (t *tokenizer) lookup(k *token, text []byte, mixed bool) {
+	var buf [wordBytesMax]byte
 	w := t.s.lexicon.find(text)
-	if w == nil && mixed && len(text) >= 3 {
-		var buf [wordBytesMax]byte
-		plain := unleet(buf[:0], text)
-		if w = t.s.lexicon.find(plain); w != nil {
+	if w == nil && mixed {
+		plain, most, inside := unleet(buf[:0], text)
+		if w = t.s.lexicon.find(plain); w != nil && inside && len(text) >= leetBytesMin {
+			k.flags |= inDecoded
+		}
+		if w != nil || most {
 			text = plain
 		}
 	}
@@ -174,7 +178,12 @@ func (t *tokenizer) lookup(k *token, text []byte, mixed bool) {
 	k.stem = hashBytes(text[:min(len(text), stemBytes)])
 }
 
-func unleet(out, text []byte) []byte {
+const leetBytesMin = 4 // shorter words with digits are names of things
+
+// unleet writes letters for the digits of a word that stand for some, and says whether most of it are letters and whether a digit is
+// in front of one, as in us3r and not in user3. A word with other digits is a number, a version or a key.
+func unleet(out, text []byte) (plain []byte, most, inside bool) {
+	letters, before := 0, false
 	for _, c := range text {
 		switch c {
 		case '0':
@@ -189,10 +198,19 @@ func unleet(out, text []byte) []byte {
 			c = 's'
 		case '7':
 			c = 't'
+		case '2', '6', '8', '9':
+			return nil, false, false
+		default:
+			letters++
+			inside = inside || before
+			before = false
+			out = append(out, c)
+			continue
 		}
+		before = true
 		out = append(out, c)
 	}
-	return out
+	return out, 2*letters >= len(text), inside
 }
 
 func hashBytes(b []byte) uint32 {
@@ -301,6 +319,9 @@ func (t *tokenizer) sign(i int) int {
 	}
 	if c == '\n' && run > 1 || (c == '.' || c == '!' || c == '?') && (end == len(b) || b[end] <= ' ' || b[end] == '"' || b[end] == '\'') {
 		t.sentence++
+	}
+	if n := len(t.out); c == ':' && n > 0 && int(t.out[n-1].end) == i {
+		t.out[n-1].flags |= atColon
 	}
 	switch {
 	case c == '`':
