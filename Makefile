@@ -2,8 +2,8 @@
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 POSTGRES := $(shell command -v postgres || ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null | tail -1)
 
-# The packages in which goroutines meet.
-MEET := ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/app ./internal/api ./internal/identity ./internal/watch ./sdk/...
+# The packages in which goroutines meet, the longest first.
+MEET := ./internal/app ./internal/ledger ./internal/store ./internal/decide ./internal/live ./internal/api ./internal/identity ./internal/watch ./sdk/...
 
 .PHONY: help build demo test unit race e2e verifiers lint fmt bench tools
 
