@@ -72,7 +72,7 @@ func TestARunbookIsWhereTheIncidentIs(t *testing.T) {
 	wantProblem(t, n.get("/v1/incidents/"+id+"/runbooks", key), 403, "forbidden")
 
 	b := n.browser().signIn(o, "omar")
-	p := b.get("/console/incidents/"+id).want(t, http.StatusOK, "<h3>Then</h3>", "for blocked_spike", "runbooks/blocked-spike.md", `aria-label="Code">writ <b>stop</b></pre>`, `<ol start="1"><li>Read the denied calls`, "<script>alert(1)")
+	p := b.get("/console/incidents/"+id).want(t, http.StatusOK, "<h3>Then</h3>", "for blocked_spike", "runbooks/blocked-spike.md", "<code>writ <b>stop</b>\n</code></pre>", "<ol>\n<li>Read the denied calls", "<script>alert(1)")
 	wantPlain(t, map[string]sheet{id: p})
 	b.get("/console/incidents/"+n.incidents("&detector=cost")[0]["id"].(string)).want(t, http.StatusOK, "had no runbook for cost")
 	if p := b.get("/console/incidents/" + reported); strings.Contains(p.text, "unbook") {
