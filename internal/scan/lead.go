@@ -26,19 +26,12 @@ func lead(text []byte) leads {
 			i++
 			continue
 		}
-		start, digits := i, 0 // of hex, to here; negative when there was another letter
+		start := i
 		for i < len(text) && isAlnum(text[i]) {
-			switch c := text[i]; {
-			case digits >= 0 && isHex(c):
-				digits++
-				l.hex = l.hex || digits >= hexLead
-			case c == 'x':
-				digits = 0
-			default:
-				digits = -1
-			}
 			i++
 		}
+		digits := hexTail(text[start:i])
+		l.hex = l.hex || i-start >= hexLead && hexRun(text[start:i])
 		blob += i - start
 		l.base64 = l.base64 || blob >= blobBytesMin
 		switch {
@@ -61,4 +54,35 @@ func lead(text []byte) leads {
 	return l
 }
 
-func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+func isHex(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 6 }
+
+// hexTail is how many digits of hex a word is, behind its last x; negative when there is another letter among them.
+func hexTail(word []byte) int {
+	for i := len(word) - 1; i >= 0; i-- {
+		if !isHex(word[i]) {
+			if word[i] == 'x' {
+				return len(word) - 1 - i
+			}
+			return -1
+		}
+	}
+	return len(word)
+}
+
+// hexRun says whether a word begins with a run of hex digits that is long enough, or has one behind an x.
+func hexRun(word []byte) bool {
+	digits := 0
+	for _, c := range word {
+		switch {
+		case digits >= 0 && isHex(c):
+			if digits++; digits >= hexLead {
+				return true
+			}
+		case c == 'x':
+			digits = 0
+		default:
+			digits = -1
+		}
+	}
+	return false
+}

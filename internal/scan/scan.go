@@ -89,7 +89,8 @@ type Scanner struct {
 	rules   []rule
 	asking  asking
 	version string
-	pool    sync.Pool // of *scratch
+	kept    chan *scratch // that no scan uses now, at most scratchesKept
+	pool    sync.Pool     // of more of them
 }
 
 // New returns the scanner with the weights that were shipped. An error means that they are damaged.

@@ -16,6 +16,10 @@ type scratch struct {
 	spans    []span
 }
 
+// scratchesKept is how many scratches are kept for good; of more, which scans at one moment may need, the garbage collector takes what
+// lies about. If it took them all, the first scan of a long text after each of its rounds would begin by clearing fresh memory.
+const scratchesKept = 4
+
 // scratchTextMax is how long a text may be for its scratch to be kept; what a longer one needed is given back.
 const scratchTextMax = 256 << 10
 
@@ -44,15 +48,26 @@ func (m *scratch) root(text string) *view {
 func (m *scratch) drop() { m.used-- }
 
 func (s *Scanner) scratch() *scratch {
-	if m, ok := s.pool.Get().(*scratch); ok {
-		m.used = 0
-		return m
+	var m *scratch
+	select {
+	case m = <-s.kept:
+	default:
+		m, _ = s.pool.Get().(*scratch)
 	}
-	return &scratch{}
+	if m == nil {
+		return &scratch{}
+	}
+	m.used = 0
+	return m
 }
 
 func (s *Scanner) release(m *scratch, text string) {
-	if len(text) <= scratchTextMax {
+	if len(text) > scratchTextMax {
+		return
+	}
+	select {
+	case s.kept <- m:
+	default:
 		s.pool.Put(m)
 	}
 }

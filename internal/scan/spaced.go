@@ -20,7 +20,13 @@ func (s *Scanner) spacedLetters(out, v *view) {
 			continue
 		}
 		gap := v.text[i+1]
-		if isAlnum(gap) || gap == '\n' || gap >= utf8.RuneSelf {
+		if isAlnum(gap) { // a word, of which no letter stands alone
+			for i < len(v.text) && isAlnum(v.text[i]) {
+				i++
+			}
+			continue
+		}
+		if gap == '\n' || gap >= utf8.RuneSelf {
 			i++
 			continue
 		}

@@ -101,7 +101,7 @@ func (l Layer) Peaks(set []int8) []Peak {
 
 // NewReader returns a scanner without weights: it can Read and not Scan.
 func NewReader() *Scanner {
-	return &Scanner{lexicon: newDictionary(lexicon()), known: cuttable(), rules: rules(), asking: askingOf(rules())}
+	return &Scanner{lexicon: newDictionary(lexicon()), known: cuttable(), rules: rules(), asking: askingOf(rules()), kept: make(chan *scratch, scratchesKept)}
 }
 
 // Score is how far the best window of a text is above its threshold; below zero where the model finds nothing.

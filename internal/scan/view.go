@@ -87,6 +87,9 @@ func nextEscape(b []byte, i int) int {
 }
 
 func unescape(m *scratch, v *view) (*view, bool) {
+	if bytes.IndexByte(v.text, '\\') < 0 && bytes.IndexByte(v.text, '&') < 0 && bytes.IndexByte(v.text, '%') < 0 {
+		return v, false
+	}
 	at := nextEscape(v.text, 0)
 	if at == len(v.text) {
 		return v, false
@@ -290,7 +293,7 @@ func namedEntity(name string) (rune, bool) {
 }
 
 func isAlnum(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+	return c|0x20-'a' < 26 || c-'0' < 10 // what is below the first of a range is far above its last
 }
 
 const blobBytesMin = 16 // shorter runs are words
@@ -304,7 +307,13 @@ func base64s(out, v *view) {
 			continue
 		}
 		start, line := i, i
-		buf = buf[:0]
+		for i < len(v.text) && isBase64(v.text[i]) {
+			i++
+		}
+		if i-start < blobBytesMin {
+			continue // a word
+		}
+		i, buf = start, buf[:0]
 		for i < len(v.text) {
 			if c := v.text[i]; isBase64(c) {
 				switch c {
@@ -321,9 +330,6 @@ func base64s(out, v *view) {
 			} else {
 				break
 			}
-		}
-		if len(buf) < blobBytesMin {
-			continue
 		}
 		room = slices.Grow(room[:0], len(buf))[:len(buf)]
 		plain := base64Text(buf, room)
