@@ -90,7 +90,7 @@ func requestOf(d row.Doc) (Request, error) {
 
 // Find reads the request that a decision opened.
 func Find(ctx context.Context, l *ledger.Ledger, decision gov.EntryID) (Request, error) {
-	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(decision)}, "request for approval "+string(gov.ApprovalOf(decision)), requestOf)
+	return ledger.FindDoc(ctx, l, row.DocKey{Kind: DocKind, ID: string(decision)}, "request for approval "+string(gov.ApprovalOf(decision)), requestOf)
 }
 
 // Service takes votes and closes what is over. Its fields are set once, before use.
@@ -109,7 +109,7 @@ type Passkeys interface {
 
 // List gives requests, newest first: those in a state (empty: any) opened below an index.
 func (s *Service) List(ctx context.Context, env *live.Environment, in gov.ApprovalState, below int64, limit int) ([]Request, error) {
-	out, _, err := ledger.List(ctx, env.Ledger, DocKind, string(in), below, limit, requestOf)
+	out, _, err := ledger.ListDocs(ctx, env.Ledger, DocKind, string(in), below, limit, requestOf)
 	return out, err
 }
 

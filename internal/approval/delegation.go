@@ -93,7 +93,7 @@ func delegationOf(doc row.Doc) (Delegation, error) {
 
 // FindDelegation reads the standing consent that an entry asked for.
 func FindDelegation(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Delegation, error) {
-	return ledger.Find(ctx, l, row.DocKey{Kind: DelegationKind, ID: string(id)}, "delegation "+string(id), delegationOf)
+	return ledger.FindDoc(ctx, l, row.DocKey{Kind: DelegationKind, ID: string(id)}, "delegation "+string(id), delegationOf)
 }
 
 // recordedAs is the state in which a document waits until it is found to be in another one.
@@ -112,7 +112,7 @@ func recordedAs(in gov.DelegationState) gov.DelegationState {
 // go on below, or 0: a page may hold fewer than limit, since time moves some on from what is recorded.
 func (s *Service) ListDelegations(ctx context.Context, env *live.Environment, in gov.DelegationState, below int64, limit int) (out []Delegation, next int64, err error) {
 	now := s.Now()
-	out, next, err = ledger.List(ctx, env.Ledger, DelegationKind, string(recordedAs(in)), below, limit, delegationOf)
+	out, next, err = ledger.ListDocs(ctx, env.Ledger, DelegationKind, string(recordedAs(in)), below, limit, delegationOf)
 	return slices.DeleteFunc(out, func(d Delegation) bool { return in != "" && d.At(env.Control(), now) != in }), next, err
 }
 

@@ -96,12 +96,12 @@ func proposalOf(d row.Doc) (Proposal, error) {
 
 // Find reads a change.
 func (s *Service) Find(ctx context.Context, env *live.Environment, id gov.EntryID) (Proposal, error) {
-	return ledger.Find(ctx, env.Ledger, row.DocKey{Kind: DocKind, ID: string(id)}, "change "+string(id), proposalOf)
+	return ledger.FindDoc(ctx, env.Ledger, row.DocKey{Kind: DocKind, ID: string(id)}, "change "+string(id), proposalOf)
 }
 
 // List gives changes, newest first: those in a state (empty: any) opened below an index.
 func (s *Service) List(ctx context.Context, env *live.Environment, in gov.ChangeState, below int64, limit int) ([]Proposal, error) {
-	out, _, err := ledger.List(ctx, env.Ledger, DocKind, string(in), below, limit, proposalOf)
+	out, _, err := ledger.ListDocs(ctx, env.Ledger, DocKind, string(in), below, limit, proposalOf)
 	return out, err
 }
 

@@ -105,7 +105,7 @@ func switchOf(doc row.Doc) (Switch, error) {
 
 // Find reads a switch.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Switch, error) {
-	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "switch "+string(id), switchOf)
+	return ledger.FindDoc(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "switch "+string(id), switchOf)
 }
 
 // List gives switches, newest first: those in a state (empty: any) engaged below an index. next is the index to go on below, or 0:
@@ -116,7 +116,7 @@ func (s *Service) List(ctx context.Context, env *live.Environment, in gov.Switch
 		recorded = "" // those whose time is over and that nobody recorded as such yet, too
 	}
 	now := s.Now()
-	out, next, err = ledger.List(ctx, env.Ledger, DocKind, string(recorded), below, limit, switchOf)
+	out, next, err = ledger.ListDocs(ctx, env.Ledger, DocKind, string(recorded), below, limit, switchOf)
 	return slices.DeleteFunc(out, func(w Switch) bool { return in != "" && w.StateAt(now) != in }), next, err
 }
 

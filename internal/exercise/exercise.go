@@ -103,12 +103,12 @@ func exerciseOf(doc row.Doc) (Exercise, error) {
 
 // Find reads an exercise. Errors are *gov.Error.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.EntryID) (Exercise, error) {
-	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "exercise "+string(id), exerciseOf)
+	return ledger.FindDoc(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "exercise "+string(id), exerciseOf)
 }
 
 // List gives exercises, newest first, begun below an index. next is the index to go on below, or 0.
 func List(ctx context.Context, l *ledger.Ledger, below int64, limit int) (out []Exercise, next int64, err error) {
-	return ledger.List(ctx, l, DocKind, "", below, limit, exerciseOf)
+	return ledger.ListDocs(ctx, l, DocKind, "", below, limit, exerciseOf)
 }
 
 // Service begins and ends exercises. Its fields are set once, before use.

@@ -82,7 +82,7 @@ func document(doc row.Doc, i state.Incident) row.Doc {
 
 // Find reads an incident. Errors are *gov.Error.
 func Find(ctx context.Context, l *ledger.Ledger, id gov.IncidentID) (Incident, error) {
-	return ledger.Find(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "incident "+string(id), incidentOf)
+	return ledger.FindDoc(ctx, l, row.DocKey{Kind: DocKind, ID: string(id)}, "incident "+string(id), incidentOf)
 }
 
 // Filter says which incidents are asked for. What is zero is any.
