@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"errors"
 	"html/template"
 
 	"github.com/yuin/goldmark"
@@ -83,7 +84,7 @@ func (shownHTML) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 		block := n.(*ast.HTMLBlock)
 		if entering {
 			_, err := w.WriteString("<p>")
-			return ast.WalkContinue, firstError(err, escaped(w, block.Lines(), source))
+			return ast.WalkContinue, errors.Join(err, escaped(w, block.Lines(), source))
 		}
 		lines := text.NewSegments()
 		if block.HasClosure() {
@@ -91,7 +92,7 @@ func (shownHTML) RegisterFuncs(r renderer.NodeRendererFuncRegisterer) {
 		}
 		err := escaped(w, lines, source)
 		_, ended := w.WriteString("</p>\n")
-		return ast.WalkContinue, firstError(err, ended)
+		return ast.WalkContinue, errors.Join(err, ended)
 	})
 }
 
@@ -99,15 +100,6 @@ func escaped(w util.BufWriter, lines *text.Segments, source []byte) error {
 	for i := range lines.Len() {
 		line := lines.At(i)
 		if _, err := w.Write(util.EscapeHTML(line.Value(source))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
 			return err
 		}
 	}

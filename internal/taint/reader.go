@@ -37,15 +37,14 @@ func (r *reader) escape() int {
 	return 1
 }
 
-func ends(c byte) bool { return between[c] }
-
-// between has the bytes that are between words.
-var between = func() (table [256]bool) {
-	for c := range table {
-		table[c] = c <= ' ' || strings.IndexByte("\"'`<>()[]{}|\\", byte(c)) >= 0
+func ends(c byte) bool {
+	switch c {
+	case '"', '\'', '`', '<', '>', '(', ')', '[', ']', '{', '}', '|', '\\':
+		return true
+	default:
+		return c <= ' '
 	}
-	return table
-}()
+}
 
 func (r *reader) add(kind Kind, value string, start, end int) {
 	if value == "" || len(r.out) >= IdentifiersMax {
