@@ -47,7 +47,7 @@ func (s *Service) Renew(ctx context.Context, interval time.Duration) error {
 	if err != nil {
 		return err
 	}
-	keep, asked := renewals{}, false
+	keep, asked, silent := renewals{}, false, map[string]bool{}
 	var wrong []error
 	for _, x := range live {
 		r, known := had[x.ID()]
@@ -57,11 +57,12 @@ func (s *Service) Renew(ctx context.Context, interval time.Duration) error {
 		if r.Refresh == "" {
 			continue
 		}
-		if keep[x.ID()] = r; s.Now().Sub(r.At) < interval {
+		if keep[x.ID()] = r; s.Now().Sub(r.At) < interval || silent[x.Issuer] {
 			continue
 		}
 		asked = true
 		if r, err = s.renew(ctx, x, r); err != nil {
+			silent[x.Issuer] = true // the others wait: each question may take as long as the provider is waited for
 			wrong = append(wrong, fmt.Errorf("session %s: %w", x.ID(), err))
 			continue
 		}

@@ -85,10 +85,11 @@ func (s Session) line() string {
 
 func (s Session) document() row.Doc {
 	d := s.doc
-	d.State, d.Data = sessionLive, encode(s)
+	d.State = sessionLive
 	if s.Ended != "" {
-		d.State = sessionEnded
+		d.State, s.Refresh = sessionEnded, ""
 	}
+	d.Data = encode(s)
 	return d
 }
 
