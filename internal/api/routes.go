@@ -26,7 +26,10 @@ type route struct {
 }
 
 // routes is the whole API.
-func (s *Server) routes() []route {
+func (s *Server) routes() []route { return append(s.known(), s.strangers()...) }
+
+// known are the routes of callers who say who they are.
+func (s *Server) known() []route {
 	return []route{
 		{"POST /v1/decisions", scopeAgent, s.decide},
 		{"GET /v1/decisions", scopeRead, s.listDecisions},
@@ -59,7 +62,6 @@ func (s *Server) routes() []route {
 		{"GET /v1/incidents/{id}/runbooks", scopeReview, s.incidentRunbooks},
 		{"GET /v1/signals", scopeReview, s.listSignals},
 		{"GET /v1/detectors", scopeReview, s.listDetectors},
-		{"POST /v1/hooks/pagerduty/{channel}", scopeOpen, s.pagerDutyHook},
 		{"GET /v1/exercises", scopeReview, s.listExercises},
 		{"POST /v1/exercises", scopeReview, s.beginExercise},
 		{"GET /v1/exercises/{id}", scopeReview, s.showExercise},
@@ -93,6 +95,13 @@ func (s *Server) routes() []route {
 		{"GET /v1/ledgers/{env}", scopeRead, s.showLedger},
 		{"GET /v1/environments", scopeRead, s.listEnvironments},
 		{"GET /v1/me", scopeRead, s.me},
+	}
+}
+
+// strangers are the routes of those whom nobody knows: who checks the ledger, who looks whether the server is well, and pagers.
+func (s *Server) strangers() []route {
+	return []route{
+		{"POST /v1/hooks/pagerduty/{channel}", scopeOpen, s.pagerDutyHook},
 		{"GET /ledger/{env}/checkpoint", scopeLedger, s.checkpoint},
 		{"GET /ledger/{env}/key", scopeLedger, s.ledgerKey},
 		{"GET /ledger/{env}/tile/{path...}", scopeLedger, s.tile},
