@@ -20,7 +20,7 @@ const (
 	warnEvery      = time.Second
 	indexEvery     = 100 * time.Millisecond
 	detectEvery    = 100 * time.Millisecond
-	indexBusy      = 256 // entries in a step
+	indexBusy      = 256 // entries that wait to be saved
 	indexBusyEvery = time.Second
 	refuseEvery    = 5 * time.Second
 	lockEvery      = time.Second // how often a node tries to take over a job from another one
@@ -211,14 +211,22 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// index keeps the query index in step. Under load it takes in what came in indexEvery at once.
+// index keeps the query index in step. It reads what came at once, while that is in memory, and saves it under load less often, so
+// that entries which share a posting share its write, but never so late that the lag is felt.
 func (a *App) index(ctx context.Context, l *ledger.Ledger) error {
 	x := ledger.NewIndexer(l)
+	saved := time.Now()
 	for ctx.Err() == nil {
 		grown := l.Grown()
-		taken, lag, err := x.Step(ctx)
+		unsaved, lag, err := x.Read(ctx)
 		if err != nil {
 			return err
+		}
+		if unsaved <= indexBusy || lag > 0 || time.Since(saved) >= indexBusyEvery {
+			if err := x.Save(ctx); err != nil {
+				return err
+			}
+			saved = time.Now()
 		}
 		if lag > 0 {
 			continue
@@ -226,20 +234,11 @@ func (a *App) index(ctx context.Context, l *ledger.Ledger) error {
 		select {
 		case <-ctx.Done():
 		case <-grown:
-			sleep(ctx, pace(taken))
+			sleep(ctx, indexEvery)
 		case <-time.After(lockEvery):
 		}
 	}
 	return ctx.Err()
-}
-
-// pace is how long the index waits before the next step: under load longer, so that entries which share a posting share its
-// write, but never so long that the lag is felt.
-func pace(taken int64) time.Duration {
-	if taken > indexBusy {
-		return indexBusyEvery
-	}
-	return indexEvery
 }
 
 // detect lets the detectors follow a ledger. What they remember is saved when the job ends.

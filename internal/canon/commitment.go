@@ -66,13 +66,10 @@ func (s Sealed) Commitment(group Group) (Commitment, error) {
 }
 
 func commit(salt []byte, group Group, canonical []byte) Commitment {
-	var room [1024]byte
-	b := append(room[:0], salt...)
-	b = append(b, group...)
-	b = append(b, 0)
-	b = append(b, canonical...)
-	sum := sha256.Sum256(b)
-	return Commitment(hex.EncodeToString(sum[:]))
+	h := sha256.New()
+	h.Write(append(append(append(make([]byte, 0, len(salt)+len(group)+1), salt...), group...), 0))
+	h.Write(canonical)
+	return Commitment(hex.EncodeToString(h.Sum(nil)))
 }
 
 // Encode writes p with its groups in order. An empty payload is no bytes.

@@ -70,17 +70,13 @@ type Draft struct {
 
 // NewDraft encodes an entry but for its place. body is the struct that belongs to kind.
 func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body any) (Draft, error) {
-	encoded, err := encodeBody(kind, body)
-	if err != nil {
-		return Draft{}, err
-	}
-	head := make([]byte, 0, 64)
+	head := make([]byte, 0, headUsual)
 	head = append(head, `{"v":1,"ledger":`...)
 	head = appendString(head, string(ledger))
 	head = append(head, `,"kind":`...)
 	head = appendString(head, string(kind))
 	head = append(head, `,"id":"`...)
-	tail := make([]byte, 0, len(encoded)+96)
+	tail := make([]byte, 0, tailUsual)
 	tail = append(tail, `","actor":{"type":`...)
 	tail = appendString(tail, actor.Type)
 	tail = append(tail, `,"id":`...)
@@ -89,19 +85,26 @@ func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body 
 		tail = append(tail, `,"session":`...)
 		tail = appendString(tail, actor.Session)
 	}
-	tail = append(tail, `},"body":`...)
-	tail = append(tail, encoded...)
-	tail = append(tail, '}')
-	d := Draft{kind: kind, nonce: nonce, head: head, tail: tail}
+	tail, err := appendBody(append(tail, `},"body":`...), kind, body)
+	if err != nil {
+		return Draft{}, err
+	}
+	d := Draft{kind: kind, nonce: nonce, head: head, tail: append(tail, '}')}
 	if size := d.Size(); size > EntryBytesMax {
 		return Draft{}, fmt.Errorf("%s entry of %d bytes: over %d", kind, size, EntryBytesMax)
 	}
 	return d, nil
 }
 
-func encodeBody(kind Kind, body any) ([]byte, error) {
+// headUsual and tailUsual are how many bytes the two parts of a draft are made for: those of a decision.
+const (
+	headUsual = 96
+	tailUsual = 1280
+)
+
+func appendBody(dst []byte, kind Kind, body any) ([]byte, error) {
 	if d, ok := body.(Decision); ok && kind == KindDecision {
-		return AppendDecision(make([]byte, 0, decisionUsual), d), nil
+		return AppendDecision(dst, d), nil
 	}
 	if err := kind.fits(body); err != nil {
 		return nil, err
@@ -110,11 +113,8 @@ func encodeBody(kind Kind, body any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode body of %s: %w", kind, err)
 	}
-	return encoded, nil
+	return append(dst, encoded...), nil
 }
-
-// decisionUsual is how many bytes the body of a decision is made for.
-const decisionUsual = 1024
 
 // Size is how many bytes the entry has once it is placed.
 func (d Draft) Size() int {

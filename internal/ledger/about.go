@@ -12,8 +12,8 @@ import (
 // aboutMax is how many of the entries that a signal or a report rests on lead to it.
 const aboutMax = 16
 
-// aboutTerms are what an entry that is no decision can be found by: what it is about.
-func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
+// about finds what an entry that is no decision is about.
+func (f *finder) about(kind canon.Kind, raw []byte) error {
 	var e struct {
 		ID   gov.EntryID `json:"id"`
 		Body struct {
@@ -31,15 +31,13 @@ func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
 	case canon.KindSignal, canon.KindIncidentReported, canon.KindIncidentEvent, canon.KindNotification,
 		canon.KindSwitchEngaged, canon.KindSwitchProposed, canon.KindSwitchEased, canon.KindSwitchReleased:
 	default:
-		return out, nil
+		return nil
 	}
 	if err := jsonv2.Unmarshal(raw, &e); err != nil {
-		return nil, fmt.Errorf("read %s for the index: %w", kind, err)
+		return fmt.Errorf("read %s for the index: %w", kind, err)
 	}
 	b := e.Body
-	if b.Detector != "" {
-		out = append(out, term{DimDetector, b.Detector})
-	}
+	f.some(DimDetector, b.Detector)
 	if kind == canon.KindIncidentReported || kind == canon.KindSignal && b.Incident == "" {
 		b.Incident = gov.IncidentOf(e.ID) // that it opened
 	}
@@ -48,9 +46,7 @@ func aboutTerms(kind canon.Kind, raw []byte, out []term) ([]term, error) {
 		about = append(about, b.Key)
 	}
 	for _, id := range append(about, b.Refs...) {
-		if id != "" {
-			out = append(out, term{DimAbout, id})
-		}
+		f.some(DimAbout, id)
 	}
-	return out, nil
+	return nil
 }

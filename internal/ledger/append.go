@@ -295,6 +295,7 @@ func (b *builder) build(batch []*pending) (row.Commit, error) {
 	b.tree = tree
 	b.commit.Batch = row.Batch{Ledger: b.l.name, First: b.head.Size, At: b.at}
 	b.commit.Payload = row.Payload{Ledger: b.l.name, First: b.head.Size}
+	b.reserve(batch)
 	for _, p := range batch {
 		if p.err = b.check(p); p.err != nil {
 			b.l.stats.Stale.Add(1)
@@ -309,6 +310,21 @@ func (b *builder) build(batch []*pending) (row.Commit, error) {
 	b.head.Size, b.head.Edge, b.head.Root, b.head.At = tree.Size(), tree.Edge(), tree.Root(), b.at
 	b.commit.Head = b.head
 	return b.commit, nil
+}
+
+// reserve makes room for the whole batch at once.
+func (b *builder) reserve(batch []*pending) {
+	entries, payloads, calls := 0, 0, 0
+	for _, p := range batch {
+		entries += len(canon.AppendFramed(nil, nil)) + p.Draft.Size()
+		payloads += len(canon.AppendFramedPayload(nil, nil)) + len(p.Payload)
+		if p.Call != nil {
+			calls++
+		}
+	}
+	b.commit.Batch.Entries = make([]byte, 0, entries)
+	b.commit.Payload.Data = make([]byte, 0, payloads)
+	b.commit.Calls = make([]row.Call, 0, calls)
 }
 
 // check refuses a record whose conditions no longer hold. It sees what earlier records of the same batch changed.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,18 +39,30 @@ type term struct {
 	value string
 }
 
+// found is a term in an entry, or in what was made for it.
+type found struct {
+	dim   Dim
+	value []byte
+}
+
+// finder finds the terms of entries. What it gives holds until it is asked for the next, and as long as the entry does.
+type finder struct {
+	all    []found
+	joined []byte // a type and a reference with a colon between
+}
+
 // terms are what the entry can be found by.
-func terms(raw []byte, out []term) ([]term, error) {
+func (f *finder) terms(raw []byte) ([]found, error) {
 	kind, err := kindOf(raw)
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, term{DimKind, string(kind)})
-	if kind != canon.KindDecision {
-		return aboutTerms(kind, raw, out)
+	f.all = append(f.all[:0], found{DimKind, kind})
+	if string(kind) != string(canon.KindDecision) {
+		return f.all, f.about(canon.Kind(kind), raw)
 	}
-	if found, ok := scanTerms(raw, out); ok {
-		return found, nil
+	if f.scan(raw) {
+		return f.all, nil
 	}
 	var e struct {
 		Body canon.Decision `json:"body"`
@@ -57,123 +70,142 @@ func terms(raw []byte, out []term) ([]term, error) {
 	if err := jsonv2.Unmarshal(raw, &e); err != nil {
 		return nil, fmt.Errorf("read decision for the index: %w", err)
 	}
-	return decisionTerms(e.Body, out), nil
+	f.all = f.all[:1]
+	f.decision(e.Body)
+	return f.all, nil
 }
 
-func decisionTerms(d canon.Decision, out []term) []term {
-	out = append(out,
-		term{DimAgent, string(d.Agent)}, term{DimPrincipal, string(d.Principal.Type) + ":" + d.Principal.Ref},
-		term{DimTool, string(d.Tool)})
-	if d.Session != "" {
-		out = append(out, term{DimSession, string(d.Session)})
+func (f *finder) add(dim Dim, value string) { f.all = append(f.all, found{dim, []byte(value)}) }
+
+// some adds what may be empty.
+func (f *finder) some(dim Dim, value string) {
+	if value != "" {
+		f.add(dim, value)
 	}
-	out = append(out, term{DimOutcome, string(d.Outcome)})
-	if d.Would != "" {
-		out = append(out, term{DimWould, string(d.Would)})
-	}
+}
+
+func (f *finder) decision(d canon.Decision) {
+	f.add(DimAgent, string(d.Agent))
+	f.add(DimPrincipal, string(d.Principal.Type)+":"+d.Principal.Ref)
+	f.add(DimTool, string(d.Tool))
+	f.some(DimSession, string(d.Session))
+	f.add(DimOutcome, string(d.Outcome))
+	f.some(DimWould, string(d.Would))
 	for _, p := range d.Policies {
-		out = append(out, term{DimPolicy, string(p)})
+		f.add(DimPolicy, string(p))
 	}
-	return out
 }
 
-// scanTerms finds the same terms without decoding: the fields of a decision stand in one order. ok is false where a string
-// has an escape, which only decoding reads.
-func scanTerms(raw []byte, out []term) (found []term, ok bool) {
-	s := scanner{rest: string(raw), ok: true}
+// scan finds the same terms without decoding: the fields of a decision stand in one order. It gives up where a string has an
+// escape, which only decoding reads.
+func (f *finder) scan(raw []byte) bool {
+	s := scanner{rest: raw, ok: bytes.IndexByte(raw, '\\') < 0}
 	s.skip(`"body":{"agent":`)
-	out = append(out, term{DimAgent, s.text()})
+	f.all = append(f.all, found{DimAgent, s.text()})
 	s.skip(`"principal":{"type":`)
-	kind := s.text()
+	f.joined = append(append(f.joined[:0], s.text()...), ':')
 	s.skip(`,"ref":`)
-	out = append(out, term{DimPrincipal, kind + ":" + s.text()})
+	f.joined = append(f.joined, s.text()...)
+	f.all = append(f.all, found{DimPrincipal, f.joined})
 	s.skip(`"tool":`)
-	out = append(out, term{DimTool, s.text()})
+	f.all = append(f.all, found{DimTool, s.text()})
 	if s.next(`,"session":`) {
-		out = append(out, term{DimSession, s.text()})
+		f.all = append(f.all, found{DimSession, s.text()})
 	}
 	s.skip(`"outcome":`)
-	out = append(out, term{DimOutcome, s.text()})
+	f.all = append(f.all, found{DimOutcome, s.text()})
 	if s.next(`,"would":`) {
-		out = append(out, term{DimWould, s.text()})
+		f.all = append(f.all, found{DimWould, s.text()})
 	}
 	s.skip(`],"policies":[`)
-	for s.ok && strings.HasPrefix(s.rest, `"`) {
-		out = append(out, term{DimPolicy, s.text()})
+	for s.ok && bytes.HasPrefix(s.rest, []byte(`"`)) {
+		f.all = append(f.all, found{DimPolicy, s.text()})
 		s.next(",")
 	}
-	return out, s.ok && strings.HasPrefix(s.rest, "]")
+	return s.ok && bytes.HasPrefix(s.rest, []byte("]"))
 }
 
-// scanner reads an entry from the front.
+// scanner reads an entry without escapes from the front.
 type scanner struct {
-	rest string
+	rest []byte
 	ok   bool
 }
 
-// skip goes behind the next mark. Everything between is taken to be without escapes, or the scan is given up.
+// skip goes behind the next mark.
 func (s *scanner) skip(mark string) {
-	between, rest, found := strings.Cut(s.rest, mark)
-	s.ok = s.ok && found && !strings.Contains(between, `\`)
+	_, rest, there := bytes.Cut(s.rest, []byte(mark))
+	s.ok = s.ok && there
 	s.rest = rest
 }
 
 // next goes behind mark if it stands right here.
 func (s *scanner) next(mark string) bool {
-	rest, found := strings.CutPrefix(s.rest, mark)
+	rest, there := bytes.CutPrefix(s.rest, []byte(mark))
 	s.rest = rest
-	return found
+	return there
 }
 
 // text reads a string that stands right here.
-func (s *scanner) text() string {
-	rest, opened := strings.CutPrefix(s.rest, `"`)
-	text, rest, closed := strings.Cut(rest, `"`)
-	s.ok = s.ok && opened && closed && !strings.Contains(text, `\`)
+func (s *scanner) text() []byte {
+	rest, opened := bytes.CutPrefix(s.rest, []byte(`"`))
+	text, rest, closed := bytes.Cut(rest, []byte(`"`))
+	s.ok = s.ok && opened && closed
 	s.rest = rest
 	return text
 }
 
 // kindOf reads the kind without decoding: the field stands third, after the version and the ledger.
-func kindOf(raw []byte) (canon.Kind, error) {
-	const mark = `","kind":"`
-	head := string(raw[:min(len(raw), 256)])
-	_, rest, ok := strings.Cut(head, mark)
-	kind, _, end := strings.Cut(rest, `"`)
+func kindOf(raw []byte) ([]byte, error) {
+	_, rest, ok := bytes.Cut(raw[:min(len(raw), 256)], []byte(`","kind":"`))
+	kind, _, end := bytes.Cut(rest, []byte(`"`))
 	if !ok || !end {
-		return "", errors.New("entry without a kind")
+		return nil, errors.New("entry without a kind")
 	}
-	return canon.Kind(kind), nil
+	return kind, nil
 }
 
 // segment is the open end of the index: the postings of one segment so far.
 type segment struct {
-	number int64
-	sets   map[term]*offsets
-	dirty  map[term]bool
+	number   int64
+	postings map[term]*posting
+	changed  []*posting // since the last take
+}
+
+// posting is where a term is found.
+type posting struct {
+	term
+	offsets []uint16 // ascending
+	changed bool
 }
 
 func newSegment(number int64) *segment {
-	return &segment{number: number, sets: map[term]*offsets{}, dirty: map[term]bool{}}
+	return &segment{number: number, postings: map[term]*posting{}}
 }
 
-func (s *segment) add(t term, offset int) {
-	set := s.sets[t]
-	if set == nil {
-		set = &offsets{}
-		s.sets[t] = set
+func (s *segment) add(f found, offset uint16) {
+	p := s.postings[term{f.dim, string(f.value)}]
+	if p == nil {
+		p = &posting{term: term{f.dim, string(f.value)}}
+		s.postings[p.term] = p
 	}
-	set.add(offset)
-	s.dirty[t] = true
+	if n := len(p.offsets); n > 0 && p.offsets[n-1] == offset {
+		return
+	}
+	p.offsets = append(p.offsets, offset)
+	if !p.changed {
+		p.changed = true
+		s.changed = append(s.changed, p)
+	}
 }
 
 // take gives the postings that changed since the last take.
 func (s *segment) take() []row.Posting {
-	out := make([]row.Posting, 0, len(s.dirty))
-	for t := range s.dirty {
-		out = append(out, row.Posting{Dim: byte(t.dim), Value: t.value, Segment: s.number, Offsets: s.sets[t].encode()})
+	out := make([]row.Posting, len(s.changed))
+	for i, p := range s.changed {
+		out[i] = row.Posting{Dim: byte(p.dim), Value: p.value, Segment: s.number, Offsets: encodeOffsets(p.offsets)}
+		p.changed = false
 	}
-	clear(s.dirty)
+	s.changed = s.changed[:0]
 	slices.SortFunc(out, comparePostings) // the order of the keys on disk
 	return out
 }
@@ -190,51 +222,68 @@ func comparePostings(a, b row.Posting) int {
 
 // Indexer keeps the query index of one ledger in step with its entries. One at a time per ledger, in the whole cluster.
 type Indexer struct {
-	l    *Ledger
-	kept IndexStore
-	open *segment
-	next int64
+	l      *Ledger
+	kept   IndexStore
+	finder finder
+	open   *segment
+	closed []row.Posting // of segments that are full, not saved yet
+	next   int64         // entries below this are read
+	saved  int64         // and below this saved
 }
 
-// indexStepMax is how many entries one step of the indexer takes at most.
+// indexStepMax is how many entries are saved at once at most.
 const indexStepMax = 4 * SegmentSize
 
-// NewIndexer makes the indexer of a ledger. The first Step finds out where it stopped.
+// NewIndexer makes the indexer of a ledger. The first Read finds out where it stopped.
 func NewIndexer(l *Ledger) *Indexer { return &Indexer{l: l, kept: l.store} }
 
-// Step takes in what was appended since the last one. It says how many entries it took and how many remain.
-func (x *Indexer) Step(ctx context.Context) (taken, lag int64, err error) {
+// Read takes in what was appended since the last time, up to a bound. It says how many entries wait to be saved, and how many are not
+// read yet.
+func (x *Indexer) Read(ctx context.Context) (unsaved, lag int64, err error) {
 	if err := x.resume(ctx); err != nil {
 		return 0, 0, err
 	}
 	head, err := x.l.store.Head(ctx, x.l.name)
 	if err != nil || head.Size <= x.next {
-		return 0, 0, ignoreNotFound(err)
+		return x.next - x.saved, 0, ignoreNotFound(err)
 	}
-	to := min(head.Size, x.next+indexStepMax)
-	step := row.Index{Ledger: x.l.name, Through: to}
-	var room [16]term
+	to := min(head.Size, x.saved+indexStepMax)
 	err = x.l.ScanNew(ctx, x.next, to, func(r Raw) error {
 		if number := r.Index / SegmentSize; number != x.open.number {
-			step.Postings = append(step.Postings, x.open.take()...)
+			x.closed = append(x.closed, x.open.take()...)
 			x.open = newSegment(number)
 		}
-		found, err := terms(r.Bytes, room[:0])
-		for _, t := range found {
-			x.open.add(t, int(r.Index%SegmentSize))
-		}
-		return err
+		return x.add(r)
 	})
-	if err == nil {
-		step.Postings = append(step.Postings, x.open.take()...)
-		err = x.kept.SaveIndex(ctx, step)
-	}
 	if err != nil {
 		x.open = nil // begin again from what is saved
 		return 0, 0, err
 	}
-	taken, x.next = to-x.next, to
-	return taken, head.Size - to, nil
+	x.next = to
+	return to - x.saved, head.Size - to, nil
+}
+
+// Save makes what was read findable.
+func (x *Indexer) Save(ctx context.Context) error {
+	if x.open == nil || x.next == x.saved {
+		return nil
+	}
+	step := row.Index{Ledger: x.l.name, Postings: append(x.closed, x.open.take()...), Through: x.next}
+	x.closed = nil
+	if err := x.kept.SaveIndex(ctx, step); err != nil {
+		x.open = nil // begin again from what is saved
+		return err
+	}
+	x.saved = x.next
+	return nil
+}
+
+func (x *Indexer) add(r Raw) error {
+	all, err := x.finder.terms(r.Bytes)
+	for _, f := range all {
+		x.open.add(f, uint16(r.Index%SegmentSize))
+	}
+	return err
 }
 
 func ignoreNotFound(err error) error {
@@ -250,18 +299,16 @@ func (x *Indexer) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if x.open != nil && x.next == through {
+	if x.open != nil && x.saved == through {
 		return nil
 	}
-	x.next, x.open = through, newSegment(through/SegmentSize)
-	var room [16]term
-	return x.l.Scan(ctx, x.open.number*SegmentSize, through, false, func(r Raw) error {
-		found, err := terms(r.Bytes, room[:0])
-		for _, t := range found {
-			x.open.add(t, int(r.Index%SegmentSize))
-		}
+	x.next, x.saved, x.open, x.closed = through, through, newSegment(through/SegmentSize), nil
+	if err := x.l.Scan(ctx, x.open.number*SegmentSize, through, false, x.add); err != nil {
+		x.open = nil
 		return err
-	})
+	}
+	x.open.take() // is saved
+	return nil
 }
 
 // Filter asks for entries that have a value in a dimension.

@@ -386,8 +386,8 @@ func step(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
 	x := ledger.NewIndexer(l)
 	for {
-		_, lag, err := x.Step(t.Context())
-		if err != nil {
+		_, lag, err := x.Read(t.Context())
+		if err := errors.Join(err, x.Save(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 		if lag == 0 {

@@ -70,16 +70,18 @@ func (o *offsets) descending(fn func(offset int) bool) {
 	}
 }
 
-// encode writes the shorter of a list and the bits.
-func (o *offsets) encode() []byte {
-	if n := o.count(); n <= listMax {
-		out := append(make([]byte, 0, 1+2*n), encodedList)
-		for i, w := range o {
-			for ; w != 0; w &= w - 1 {
-				out = binary.BigEndian.AppendUint16(out, uint16(i*64+bits.TrailingZeros64(w)))
-			}
+// encodeOffsets writes ascending offsets in the shorter of two forms, as a list or as bits.
+func encodeOffsets(list []uint16) []byte {
+	if len(list) <= listMax {
+		out := append(make([]byte, 0, 1+2*len(list)), encodedList)
+		for _, offset := range list {
+			out = binary.BigEndian.AppendUint16(out, offset)
 		}
 		return out
+	}
+	var o offsets
+	for _, offset := range list {
+		o.add(int(offset))
 	}
 	out := append(make([]byte, 0, 1+8*setWords), encodedDense)
 	for _, w := range o {

@@ -7,8 +7,9 @@ import (
 	"github.com/writ-dev/writ/internal/row"
 )
 
-// recentBytesMax bounds the entries that are kept in memory: under full load those of about a second.
-const recentBytesMax = 8 << 20
+// recentBytesMax bounds the entries that are kept in memory: under full load those of about a quarter of a second. Who follows looks
+// more often.
+const recentBytesMax = 2 << 20
 
 // recent are the newest commits of this node, so that who follows the ledger closely does not read from the disk what was just
 // written to it. They are there once they are durable. In a cluster there are holes: what other nodes committed.

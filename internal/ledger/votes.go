@@ -27,7 +27,7 @@ func Enrolments(ctx context.Context, org *Ledger) (map[Enrolment]bool, error) {
 	}
 	out := map[Enrolment]bool{}
 	err = org.Scan(ctx, 0, head.Size, false, func(r Raw) error {
-		if kind, err := kindOf(r.Bytes); err != nil || kind != canon.KindPasskeyEnrolled {
+		if kind, err := kindOf(r.Bytes); err != nil || canon.Kind(kind) != canon.KindPasskeyEnrolled {
 			return err
 		}
 		e, err := canon.Parse(r.Bytes)
