@@ -211,14 +211,15 @@ func (s *Server) write(w http.ResponseWriter, r *request, rt route, answer any, 
 		_, err := w.Write(b.data)
 		return wrote(err)
 	}
-	data, err := jsonv2.Marshal(answer, jsonv2.Deterministic(true))
-	if err != nil {
+	data := s.buffer()
+	defer s.buffers.Put(data)
+	if err := jsonv2.MarshalWrite(data, answer, jsonv2.Deterministic(true)); err != nil {
 		return s.writeProblem(w, r, rt, err)
 	}
 	h := w.Header()
 	h["Content-Type"] = []string{"application/json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(data))}
-	_, err = w.Write(data)
+	h["Content-Length"] = []string{strconv.Itoa(data.Len())}
+	_, err = w.Write(data.Bytes())
 	return wrote(err)
 }
 

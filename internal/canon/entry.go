@@ -99,7 +99,7 @@ func NewDraft(ledger gov.Environment, kind Kind, nonce Nonce, actor Actor, body 
 // headUsual and tailUsual are how many bytes the two parts of a draft are made for: those of a decision.
 const (
 	headUsual = 96
-	tailUsual = 1280
+	tailUsual = 896
 )
 
 func appendBody(dst []byte, kind Kind, body any) ([]byte, error) {

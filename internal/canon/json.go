@@ -136,12 +136,12 @@ func (p *parser) object() (map[string]any, error) {
 	if err := p.enter(); err != nil {
 		return nil, err
 	}
-	m := make(map[string]any, membersUsual)
+	var m members
 	for first := true; ; first = false {
 		if p.peek() == '}' && first {
 			break
 		}
-		if err := p.member(m); err != nil {
+		if err := p.member(&m); err != nil {
 			return nil, err
 		}
 		p.space()
@@ -156,13 +156,58 @@ func (p *parser) object() (map[string]any, error) {
 	}
 	p.at++
 	p.depth--
-	return m, nil
+	return m.object(), nil
 }
 
-// membersUsual is how many members an object is made for.
-const membersUsual = 8
+// members are those of an object that is read: few until it is known how many there are, so that its map is made at its size.
+type members struct {
+	few  [12]pair
+	n    int
+	many map[string]any
+}
 
-func (p *parser) member(m map[string]any) error {
+type pair struct {
+	name  string
+	value any
+}
+
+func (m *members) has(name string) bool {
+	if m.many != nil {
+		_, has := m.many[name]
+		return has
+	}
+	for i := range m.n {
+		if m.few[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *members) add(name string, value any) {
+	if m.many == nil && m.n < len(m.few) {
+		m.few[m.n] = pair{name, value}
+		m.n++
+		return
+	}
+	if m.many == nil {
+		m.many = m.object()
+	}
+	m.many[name] = value
+}
+
+func (m *members) object() map[string]any {
+	if m.many != nil {
+		return m.many
+	}
+	out := make(map[string]any, m.n)
+	for _, one := range m.few[:m.n] {
+		out[one.name] = one.value
+	}
+	return out
+}
+
+func (p *parser) member(m *members) error {
 	if p.peek() != '"' {
 		return p.unexpected("a name in double quotes")
 	}
@@ -171,7 +216,7 @@ func (p *parser) member(m map[string]any) error {
 		return err
 	}
 	p.path = append(p.path, name)
-	if _, twice := m[name]; twice {
+	if m.has(name) {
 		return p.malformed("a name that the object has already")
 	}
 	p.space()
@@ -180,9 +225,11 @@ func (p *parser) member(m map[string]any) error {
 	}
 	p.at++
 	p.space()
-	if m[name], err = p.value(); err != nil {
+	value, err := p.value()
+	if err != nil {
 		return err
 	}
+	m.add(name, value)
 	p.path = p.path[:len(p.path)-1]
 	return nil
 }

@@ -180,7 +180,7 @@ func findingOf(f scan.Finding, path string) canon.Finding {
 
 // mark stands for an identifier in what a session remembers.
 func (s *Service) mark(session gov.SessionID, id taint.Identifier) taint.Digest {
-	d := s.digest16([]byte("mark"), []byte(session), []byte(id.Key()))
+	d := s.digest16("mark", string(session), id.Key())
 	return taint.Digest(d[:8])
 }
 
@@ -243,7 +243,7 @@ func (s *Service) sends(c content) []string {
 		if id.Kind != taint.Host && id.Kind != taint.Mail && (id.Kind != taint.Account || len(id.Value) < accountMin) {
 			continue
 		}
-		d := s.digest16([]byte("sends"), []byte(id.Key()))
+		d := s.digest16("sends", id.Key())
 		if ref := "d_" + hex.EncodeToString(d[:8]); !slices.Contains(out, ref) && len(out) < sendsMax {
 			out = append(out, ref)
 		}

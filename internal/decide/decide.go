@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -235,7 +236,7 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Agent: q.req.Agent, Principal: principal, Assurance: assurance, Groups: groups, Tool: q.req.Tool, Input: input,
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
-	q.ref, q.input = identity.PrincipalRef(q.s.Key, principal), canon.AppendValue(nil, input)
+	q.ref, q.input = q.s.refOf(principal), canon.AppendValue(make([]byte, 0, inputUsual), input)
 	q.content, q.identified = content{}, false
 	if q.carries() {
 		q.content = (&looker{channel: scan.ToolInput, scanner: q.s.Scanner}).look(q.req.Input) // what is secret too: of it only where it stands is recorded
@@ -245,6 +246,12 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 	}
 	return nil
 }
+
+// inputUsual and principalUsual are how many bytes the canonical form of an input, and of a principal, is made for.
+const (
+	inputUsual     = 512
+	principalUsual = 64
+)
 
 // record encodes the decision with its payload and conditions.
 func (q *question) record(control *state.Control, session row.Session, v policy.Verdict, at time.Time) (ledger.Record, error) {
@@ -256,7 +263,7 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
 	payload[canon.GroupInput], commitments[canon.GroupInput] = canon.Seal(canon.Salt(salts[:canon.SaltSize]), canon.GroupInput, q.input)
 	if q.call.Principal.Type == gov.PrincipalUser {
-		value := canon.AppendValue(nil, state.PrincipalValue(q.call.Principal))
+		value := canon.AppendValue(make([]byte, 0, principalUsual), state.PrincipalValue(q.call.Principal))
 		payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(canon.Salt(salts[canon.SaltSize:]), canon.GroupPrincipal, value)
 	}
 	q.decided = canon.Decision{
@@ -449,41 +456,80 @@ func (q *question) unchanged(ctx context.Context, earlier canon.Decision, index 
 	return earlier.Epoch == control.Epoch && session.Version <= index+1 && !expired, nil
 }
 
+// mac is a keyed hash that is used again, with room for what it takes and gives.
+type mac struct {
+	hash.Hash
+	room []byte
+}
+
 // mac gives a keyed hash, reset.
-func (s *Service) mac() hash.Hash {
-	if h, ok := s.macs.Get().(hash.Hash); ok {
+func (s *Service) mac() *mac {
+	if h, ok := s.macs.Get().(*mac); ok {
 		h.Reset()
 		return h
 	}
-	return hmac.New(sha256.New, s.Key)
+	return &mac{hmac.New(sha256.New, s.Key), make([]byte, 0, inputUsual)}
+}
+
+// text takes a part behind its length.
+func (m *mac) text(p string) {
+	m.room = append(binary.BigEndian.AppendUint32(m.room[:0], uint32(len(p))), p...)
+	m.Write(m.room)
+}
+
+// bytes takes a part behind its length.
+func (m *mac) bytes(p []byte) {
+	m.room = binary.BigEndian.AppendUint32(m.room[:0], uint32(len(p)))
+	m.Write(m.room)
+	m.Write(p)
+}
+
+// half is the first half of the digest.
+func (m *mac) half() [16]byte {
+	m.room = m.Sum(m.room[:0])
+	return [16]byte(m.room[:16])
 }
 
 // digest16 is the first half of the keyed digest of parts, each behind its length.
-func (s *Service) digest16(parts ...[]byte) [16]byte {
+func (s *Service) digest16(parts ...string) [16]byte {
 	h := s.mac()
 	defer s.macs.Put(h)
 	for _, p := range parts {
-		n := len(p)
-		h.Write([]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-		h.Write(p)
+		h.text(p)
 	}
-	var room [sha256.Size]byte
-	return [16]byte(h.Sum(room[:0])[:16])
+	return h.half()
 }
 
 func (s *Service) callKey(c gov.Call) row.CallKey {
-	where := s.digest16([]byte("session"), []byte(c.Agent), []byte(c.Session))
-	which := s.digest16([]byte("call"), []byte(c.Agent), []byte(c.Session), []byte(c.CallID))
+	where := s.digest16("session", string(c.Agent), string(c.Session))
+	which := s.digest16("call", string(c.Agent), string(c.Session), string(c.CallID))
 	return row.CallKey(append(where[:8:8], which[:8]...))
 }
 
 // askedDigest covers what must be the same for two calls to be the same call.
 func (s *Service) askedDigest(c gov.Call, input []byte) [16]byte {
-	return s.digest16([]byte("asked"), []byte(c.Tool), []byte(c.Principal.String()), input)
+	h := s.mac()
+	defer s.macs.Put(h)
+	h.text("asked")
+	h.text(string(c.Tool))
+	h.text(c.Principal.String())
+	h.bytes(input)
+	return h.half()
+}
+
+// refOf is the principal as records name it.
+func (s *Service) refOf(p gov.Principal) string {
+	h := s.mac()
+	defer s.macs.Put(h)
+	return identity.PrincipalRefBy(h, p)
 }
 
 // hideSecret replaces the value of a secret field: equal values stay equal, and nobody without the key can guess.
 func (s *Service) hideSecret(value []byte) string {
-	d := s.digest16([]byte("secret"), value)
+	h := s.mac()
+	defer s.macs.Put(h)
+	h.text("secret")
+	h.bytes(value)
+	d := h.half()
 	return fmt.Sprintf("secret:%x", d)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 
@@ -152,18 +153,22 @@ func isBase32(s string) bool {
 const (
 	refPrefix = "p_"
 	refChars  = 26 // 130 bits
+	refRoom   = 64 // bytes that the name of a principal is made for
 )
 
 // PrincipalRef is how an entry names a principal. A user is named by a keyed digest: the same user is always the same
 // reference, and who it is cannot be guessed without the key. Services and organizations are no persons and keep their id.
 func PrincipalRef(key []byte, p gov.Principal) string {
+	return PrincipalRefBy(hmac.New(sha256.New, key), p)
+}
+
+// PrincipalRefBy is PrincipalRef with a keyed hash, HMAC-SHA-256 and reset.
+func PrincipalRefBy(mac hash.Hash, p gov.Principal) string {
 	if p.Type == gov.PrincipalService || p.Type == gov.PrincipalOrganization {
 		return p.ID
 	}
-	mac := hmac.New(sha256.New, key)
-	var room [64]byte
-	mac.Write(append(append(append(room[:0], p.Type...), 0), p.ID...))
-	var sum [sha256.Size]byte
+	room := append(append(append(make([]byte, 0, refRoom), p.Type...), 0), p.ID...)
+	mac.Write(room)
 	var text [len(refPrefix) + 52]byte
-	return string(appendBase32(append(text[:0], refPrefix...), mac.Sum(sum[:0]))[:len(refPrefix)+refChars])
+	return string(appendBase32(append(text[:0], refPrefix...), mac.Sum(room[:0]))[:len(refPrefix)+refChars])
 }

@@ -407,7 +407,7 @@ func (b *builder) session(id gov.SessionID) row.Session {
 func (b *builder) place(p *pending) {
 	index := b.tree.Size()
 	b.leaf = b.placer.Append(b.leaf[:0], p.Draft, index, b.at)
-	hash := merkle.LeafHash(b.leaf)
+	hash := b.tree.LeafHash(b.leaf)
 	b.commit.Nodes = b.tree.Append(hash, b.commit.Nodes)
 	b.commit.Batch.Entries = canon.AppendFramed(b.commit.Batch.Entries, b.leaf)
 	b.commit.Payload.Data = canon.AppendFramedPayload(b.commit.Payload.Data, p.Payload)

@@ -121,7 +121,7 @@ func (v *verifier) entry(ctx context.Context, r Raw) error {
 		return errEnough
 	}
 	v.form(r)
-	v.nodes = v.tree.Append(merkle.LeafHash(r.Bytes), v.nodes[:0])
+	v.nodes = v.tree.Append(v.tree.LeafHash(r.Bytes), v.nodes[:0])
 	for _, n := range v.nodes {
 		if err := v.node(ctx, n); err != nil {
 			return err

@@ -4,7 +4,9 @@
 package merkle
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"hash"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -20,18 +22,48 @@ const TileWidth = 1 << TileHeight
 // LeafHash is SHA-256 over a zero byte and the entry.
 func LeafHash(entry []byte) row.Hash { return row.Hash(tlog.RecordHash(entry)) }
 
-// Range is the compact range of a growing tree: the roots of the perfect subtrees of its size, largest first.
+// Range is the compact range of a growing tree: the roots of the perfect subtrees of its size, largest first. It has a hash of its
+// own, since it hashes more than anything else and tlog makes one each time.
 type Range struct {
 	size int64
 	edge []row.Hash
+	hash hash.Hash
+	room []byte
 }
+
+// What RFC 6962 puts before a leaf and before two hashes.
+const (
+	leafPrefix = 0
+	nodePrefix = 1
+)
 
 // NewRange continues a tree of which size and edge are known.
 func NewRange(size int64, edge []row.Hash) (*Range, error) {
 	if size < 0 || popcount(size) != len(edge) {
 		return nil, fmt.Errorf("a tree of %d entries has %d perfect subtrees, not %d", size, popcount(size), len(edge))
 	}
-	return &Range{size: size, edge: append(make([]row.Hash, 0, 64), edge...)}, nil
+	return &Range{size: size, edge: append(make([]row.Hash, 0, 64), edge...), hash: sha256.New()}, nil
+}
+
+// LeafHash is [LeafHash].
+func (r *Range) LeafHash(entry []byte) row.Hash {
+	r.hash.Reset()
+	r.room = append(r.room[:0], leafPrefix)
+	r.hash.Write(r.room)
+	r.hash.Write(entry)
+	return r.sum()
+}
+
+func (r *Range) nodeHash(left, right row.Hash) row.Hash {
+	r.hash.Reset()
+	r.room = append(append(append(r.room[:0], nodePrefix), left[:]...), right[:]...)
+	r.hash.Write(r.room)
+	return r.sum()
+}
+
+func (r *Range) sum() row.Hash {
+	r.room = r.hash.Sum(r.room[:0])
+	return row.Hash(r.room)
 }
 
 func popcount(n int64) int {
@@ -46,7 +78,7 @@ func popcount(n int64) int {
 func (r *Range) Append(leaf row.Hash, nodes []row.Node) []row.Node {
 	h, level, index := leaf, 0, r.size
 	for ; index&1 == 1; index >>= 1 {
-		h = nodeHash(r.edge[len(r.edge)-1], h)
+		h = r.nodeHash(r.edge[len(r.edge)-1], h)
 		r.edge = r.edge[:len(r.edge)-1]
 		level++
 		if level%TileHeight == 0 {
@@ -71,7 +103,7 @@ func (r *Range) Root() row.Hash {
 	}
 	h := r.edge[len(r.edge)-1]
 	for i := len(r.edge) - 2; i >= 0; i-- {
-		h = nodeHash(r.edge[i], h)
+		h = r.nodeHash(r.edge[i], h)
 	}
 	return h
 }
@@ -82,10 +114,6 @@ func emptyRoot() row.Hash {
 		panic("merkle: the empty tree has a root: " + err.Error())
 	}
 	return row.Hash(root)
-}
-
-func nodeHash(left, right row.Hash) row.Hash {
-	return row.Hash(tlog.NodeHash(tlog.Hash(left), tlog.Hash(right)))
 }
 
 // Tiles gives the hashes of a tile: width hashes at tile level and index. Level 0 is leaf hashes, level 1 the roots of
