@@ -147,14 +147,26 @@ func (l *looker) text(text string) {
 	}
 }
 
-// identify finds the identifiers of the input, if any can matter: those that the session may know from elsewhere, those that the call
-// takes somewhere, and whom it names. Most inputs have none of these, and every call comes by here.
-func (q *question) identify(marks []byte) {
-	if q.identified || len(marks) == 0 && !q.reaches() && !q.hides && !mayName(q.input) {
-		return
+// look scans the input where it goes to somebody, and finds its identifiers if the call takes them somewhere or may name somebody. What
+// is secret is looked at too: of it only where it stands is recorded.
+func (q *question) look() {
+	l := looker{channel: scan.ToolInput, identifies: q.reaches() || q.hides || mayName(q.input)}
+	if q.carries() {
+		l.scanner = q.s.Scanner
 	}
-	q.identified = true
-	q.content.ids = (&looker{identifies: true}).look(q.req.Input).ids
+	q.content, q.identified = content{}, l.identifies
+	if l.identifies || l.scanner != nil {
+		q.content = l.look(q.req.Input)
+	}
+}
+
+// identify finds the identifiers of the input that its session may know from elsewhere. Most sessions know none, and every call comes
+// by here.
+func (q *question) identify(marks []byte) {
+	if !q.identified && len(marks) > 0 {
+		q.identified = true
+		q.content.ids = (&looker{identifies: true}).look(q.req.Input).ids
+	}
 }
 
 // mayName says whether an input in canonical form may name a host or an address: each has one of these signs.

@@ -237,10 +237,7 @@ func (q *question) resolve(ctx context.Context, control *state.Control) error {
 		Session: q.req.Session, CallID: q.req.CallID, TraceID: q.req.TraceID,
 	}
 	q.ref, q.input = q.s.refOf(principal), canon.AppendValue(make([]byte, 0, inputUsual), input)
-	q.content, q.identified = content{}, false
-	if q.carries() {
-		q.content = (&looker{channel: scan.ToolInput, scanner: q.s.Scanner}).look(q.req.Input) // what is secret too: of it only where it stands is recorded
-	}
+	q.look()
 	if q.req.CallID != "" || q.asked != "" {
 		q.digest = q.s.askedDigest(q.call, q.input)
 	}

@@ -223,22 +223,23 @@ func (t *step) novel(a *agent, d *decided, f *found) {
 		return
 	}
 	if tool := string(d.Tool); a.Tools.add(tool, valuesMax) && a.Calls > t.each.tool {
-		t.first("new_tool", a, f, tool, "calls "+tool)
+		t.first("new_tool", a, f, "calls "+tool)
 	}
 	if a.Principals.add(f.principal, valuesMax) && a.Calls > t.each.principal {
-		t.first("new_principal", a, f, f.principal, "acts for "+f.principal)
+		t.first("new_principal", a, f, "acts for "+f.principal)
 	}
 	for _, to := range d.Sends {
 		if a.Destinations.add(to, valuesMax) && a.Calls > t.each.send {
-			t.first("new_destination", a, f, to, fmt.Sprintf("sends to %s with %s", to, d.Tool))
+			t.first("new_destination", a, f, fmt.Sprintf("sends to %s with %s", to, d.Tool))
 		}
 	}
 }
 
-// first fires for what an agent did for the first time.
-func (t *step) first(id gov.DetectorID, a *agent, of *found, value, does string) {
+// first fires for what an agent did for the first time. Each is a signal of its own; together they are one incident of the agent, while
+// that is open.
+func (t *step) first(id gov.DetectorID, a *agent, of *found, does string) {
 	f := *of
-	f.about, f.observed, f.expected = string(f.agent)+"/"+value, "1", "0"
+	f.about, f.observed, f.expected = string(f.agent), "1", "0"
 	f.summary = fmt.Sprintf("For the first time in %d calls %s %s.", a.Calls, f.agent, does)
 	t.fire(id, f)
 }

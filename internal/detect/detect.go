@@ -20,7 +20,7 @@ import (
 )
 
 // Version is that of the detectors: another one may see other things in the same entries.
-const Version = 2
+const Version = 3
 
 // Bounds of what is remembered.
 const (

@@ -117,6 +117,26 @@ func names(signals []canon.Signal) string {
 	return strings.Join(out, " ")
 }
 
+// TestWhatIsNewToAnAgentIsOneIncident of it: a thousand people whom it never acted for are a thousand signals under one key.
+func TestWhatIsNewToAnAgentIsOneIncident(t *testing.T) {
+	t.Parallel()
+	s := newStream(t)
+	for range 120 {
+		s.at = s.at.Add(10 * time.Minute)
+		s.allow()
+	}
+	for _, who := range []string{"one", "two", "one", "three"} {
+		s.allow(func(d *canon.Decision) { d.Principal.Ref = who })
+	}
+	keys := map[string]int{}
+	for _, g := range s.play(acme(t, "")) {
+		keys[g.Key]++
+	}
+	if diff := cmp.Diff(map[string]int{"new_principal/support-bot": 3}, keys); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatIsWrongIsNoticedAndWhatIsNotIsNot(t *testing.T) {
 	t.Parallel()
 	learned := func(s *stream) {
