@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -77,21 +78,36 @@ func (p Payload) Encode() []byte {
 	if len(p) == 0 {
 		return nil
 	}
-	groups := make([]Group, 0, len(p))
-	size := 2
+	parts := make([]Part, 0, len(p))
 	for g, s := range p {
-		groups = append(groups, g)
-		size += len(g) + len(s.Salt) + len(s.Value) + 32
+		parts = append(parts, Part{g, s})
 	}
-	slices.Sort(groups)
-	dst := append(make([]byte, 0, size), '{')
-	for i, g := range groups {
-		if i > 0 {
-			dst = append(dst, ',')
+	slices.SortFunc(parts, func(a, b Part) int { return cmp.Compare(a.Group, b.Group) })
+	return EncodeParts(parts...)
+}
+
+// Part is one group of a payload.
+type Part struct {
+	Group Group
+	Sealed
+}
+
+// EncodeParts writes the payload that has these parts, one at least and in the order of their groups.
+func EncodeParts(parts ...Part) []byte {
+	const around = len(`,"":{"salt":"","value":}`)
+	size := 1
+	for _, p := range parts {
+		size += len(p.Group) + len(p.Salt) + len(p.Value) + around
+	}
+	dst := make([]byte, 0, size)
+	for i, p := range parts {
+		mark := byte(',')
+		if i == 0 {
+			mark = '{'
 		}
-		dst = append(append(append(dst, '"'), g...), `":{"salt":"`...)
-		dst = append(append(dst, p[g].Salt...), `","value":`...)
-		dst = append(append(dst, p[g].Value...), '}')
+		dst = append(append(append(dst, mark, '"'), p.Group...), `":{"salt":"`...)
+		dst = append(append(dst, p.Salt...), `","value":`...)
+		dst = append(append(dst, p.Value...), '}')
 	}
 	return append(dst, '}')
 }

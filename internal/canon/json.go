@@ -27,7 +27,7 @@ const exactDigitsMax = 15
 // It is a parser of its own because the decision door parses every input, and this costs a quarter of what tokens do; a fuzz
 // test holds it to jsontext.
 func ParseObject(data []byte) (map[string]any, error) {
-	p := parser{data: data}
+	p := parser{data: data, path: make([]string, 0, pathUsual)}
 	p.space()
 	if p.peek() != '{' {
 		if p.at >= len(data) {
@@ -47,6 +47,9 @@ func ParseObject(data []byte) (map[string]any, error) {
 	}
 	return m, nil
 }
+
+// pathUsual is how many levels of names room is made for.
+const pathUsual = 8
 
 // parser reads JSON from the front.
 type parser struct {

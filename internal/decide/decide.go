@@ -257,11 +257,16 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		return ledger.Record{}, fmt.Errorf("read randomness: %w", err)
 	}
 	nonce, salts := canon.Nonce(random[:canon.NonceSize]), random[canon.NonceSize:]
-	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
-	payload[canon.GroupInput], commitments[canon.GroupInput] = canon.Seal(canon.Salt(salts[:canon.SaltSize]), canon.GroupInput, q.input)
+	commitments := map[canon.Group]canon.Commitment{}
+	seal := func(salt []byte, group canon.Group, value []byte) canon.Part {
+		sealed, commitment := canon.Seal(canon.Salt(salt), group, value)
+		commitments[group] = commitment
+		return canon.Part{Group: group, Sealed: sealed}
+	}
+	parts := append(make([]canon.Part, 0, len(salts)/canon.SaltSize), seal(salts[:canon.SaltSize], canon.GroupInput, q.input))
 	if q.call.Principal.Type == gov.PrincipalUser {
 		value := canon.AppendValue(make([]byte, 0, principalUsual), state.PrincipalValue(q.call.Principal))
-		payload[canon.GroupPrincipal], commitments[canon.GroupPrincipal] = canon.Seal(canon.Salt(salts[canon.SaltSize:]), canon.GroupPrincipal, value)
+		parts = append(parts, seal(salts[canon.SaltSize:], canon.GroupPrincipal, value))
 	}
 	q.decided = canon.Decision{
 		Agent: q.call.Agent, Credential: q.caller.Credential, Tool: q.call.Tool, Session: q.call.Session, CallID: q.call.CallID,
@@ -281,7 +286,7 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 	if err != nil {
 		return ledger.Record{}, &gov.Error{Code: gov.CodeInvalidField, Detail: "the decision would not fit an entry", Err: err}
 	}
-	r := ledger.NewRecord(canon.KindDecision, draft, payload.Encode())
+	r := ledger.NewRecord(canon.KindDecision, draft, canon.EncodeParts(parts...))
 	r.Epoch, r.Session, r.SessionSeen, r.LabelsAdded = control.Epoch, q.call.Session, session.Version, v.LabelsAdded
 	r.Docs = docs
 	if marks := q.s.named(q.call.Session, session.Marks, q.content); v.Outcome == gov.OutcomeAllow && q.call.Session != "" && len(marks) > 0 {

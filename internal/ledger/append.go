@@ -30,7 +30,7 @@ func (l *Ledger) Stats() *Stats { return &l.stats }
 // pending is a record that waits for its commit.
 type pending struct {
 	Record
-	done    chan struct{}
+	done    chan struct{} // told once
 	amended []row.Doc
 	receipt Receipt
 	err     error
@@ -40,7 +40,7 @@ type pending struct {
 // more records to come; whatever waits while a commit is under way shares the next one. If ctx ends first the record may
 // still be committed: the caller does not know, and must not act as if it were.
 func (l *Ledger) Append(ctx context.Context, r Record) (Receipt, error) {
-	p := &pending{Record: r, done: make(chan struct{})}
+	p := l.newPending(r)
 	queue := l.queue
 	if r.Kind == canon.KindSwitchEngaged {
 		queue = l.urgent // what stops calls does not stand in line behind them, nor is it sent away when there are too many
@@ -52,10 +52,21 @@ func (l *Ledger) Append(ctx context.Context, r Record) (Receipt, error) {
 	}
 	select {
 	case <-p.done:
-		return p.receipt, p.err
+		receipt, err := p.receipt, p.err
+		l.used.Put(p)
+		return receipt, err
 	case <-ctx.Done():
 		return Receipt{}, &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the record was not confirmed in time", Err: ctx.Err()}
 	}
+}
+
+// newPending makes one, of one that was used if there is any: whose answer was taken.
+func (l *Ledger) newPending(r Record) *pending {
+	if p, ok := l.used.Get().(*pending); ok {
+		*p = pending{Record: r, done: p.done}
+		return p
+	}
+	return &pending{Record: r, done: make(chan struct{}, 1)}
 }
 
 // AppendAll commits records in their order, in as few commits as they fit, and gives for each its receipt or its error. None waits
@@ -64,7 +75,7 @@ func (l *Ledger) AppendAll(ctx context.Context, records []Record) ([]Receipt, []
 	receipts, errs := make([]Receipt, len(records)), make([]error, len(records))
 	waiting := make([]*pending, len(records))
 	for i, r := range records {
-		p := &pending{Record: r, done: make(chan struct{})}
+		p := &pending{Record: r, done: make(chan struct{}, 1)}
 		select {
 		case l.queue <- p:
 			waiting[i] = p
@@ -116,7 +127,7 @@ func (l *Ledger) refuseWaiting() {
 
 func (p *pending) refuseStopping() {
 	p.err = &gov.Error{Code: gov.CodeLedgerUnavailable, Detail: "the server is stopping"}
-	close(p.done)
+	p.done <- struct{}{}
 }
 
 // gather takes what waits. It lets whoever is about to ask finish asking, as long as that brings more, but it never waits:
@@ -172,7 +183,7 @@ func (l *Ledger) commit(ctx context.Context, batch []*pending) {
 		if err != nil && p.err == nil {
 			p.receipt, p.err = Receipt{}, err
 		}
-		close(p.done)
+		p.done <- struct{}{}
 	}
 }
 

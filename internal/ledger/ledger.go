@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
@@ -120,7 +121,8 @@ type Ledger struct {
 	urgent   chan *pending // is committed first
 	sessions *sessionCache
 	recent   recent
-	grown    *signal // told after each commit
+	used     sync.Pool // of *pending
+	grown    *signal   // told after each commit
 	stats    Stats
 }
 
