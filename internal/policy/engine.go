@@ -27,8 +27,8 @@ type Engine struct {
 	schema   string
 	policies []*rule // by id
 	tools    map[gov.ToolName]*tool
-	groups   map[gov.Principal][]gov.GroupID // members that the bundle lists
-	limits   []*limit.Rule                   // in the order of the bundle
+	members  map[gov.Principal]*membership // of those that the bundle lists
+	limits   []*limit.Rule                 // in the order of the bundle
 	checker  *validate.Validator
 }
 
@@ -84,9 +84,44 @@ type index struct {
 	named map[types.EntityUID][]*rule // principal == or in
 }
 
+// membership is the groups that a principal is in, and the parents that they are of its entity.
+type membership struct {
+	groups  []gov.GroupID // sorted, each once
+	parents types.EntityUIDSet
+}
+
+func membershipOf(groups []gov.GroupID) *membership {
+	slices.Sort(groups)
+	groups = slices.Compact(groups)
+	parents := make([]types.EntityUID, len(groups))
+	for i, g := range groups {
+		parents[i] = uid(typeGroup, string(g))
+	}
+	return &membership{groups, types.NewEntityUIDSet(parents...)}
+}
+
+// membersOf are those whom a bundle lists in groups. Who are in the same groups share what that means.
+func membersOf(b *bundle.Bundle) map[gov.Principal]*membership {
+	groups := map[gov.Principal][]gov.GroupID{}
+	for _, g := range b.Groups {
+		for _, m := range g.Members {
+			groups[m] = append(groups[m], g.ID)
+		}
+	}
+	out, same := make(map[gov.Principal]*membership, len(groups)), map[string]*membership{}
+	for who, in := range groups {
+		key := fmt.Sprint(in)
+		if same[key] == nil {
+			same[key] = membershipOf(in)
+		}
+		out[who] = same[key]
+	}
+	return out
+}
+
 // Compile makes the engine of a bundle. A bundle with problems has none.
 func Compile(b *bundle.Bundle) (*Engine, bundle.Problems) {
-	e := &Engine{bundle: b, tools: map[gov.ToolName]*tool{}, groups: map[gov.Principal][]gov.GroupID{}}
+	e := &Engine{bundle: b, tools: map[gov.ToolName]*tool{}, members: membersOf(b)}
 	problems := e.readTools()
 	problems = append(problems, e.readPolicies()...)
 	if len(problems) > 0 {
@@ -94,11 +129,6 @@ func Compile(b *bundle.Bundle) (*Engine, bundle.Problems) {
 	}
 	if problems := e.check(); len(problems) > 0 {
 		return nil, problems
-	}
-	for _, g := range b.Groups {
-		for _, m := range g.Members {
-			e.groups[m] = append(e.groups[m], g.ID)
-		}
 	}
 	for i := range b.Limits {
 		e.limits = append(e.limits, limit.NewRule(&b.Limits[i]))

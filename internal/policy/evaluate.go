@@ -491,15 +491,11 @@ const candidatesRoom = 32
 func (j *judgement) ask() fired {
 	place := j.tool.places[j.state.Environment]
 	principal := principalUID(j.call.Principal)
-	groups := j.groups()
-	parents := make([]types.EntityUID, len(groups))
-	for i, g := range groups {
-		parents[i] = uid(typeGroup, string(g))
-	}
+	member := j.membership()
 	var room [candidatesRoom]*rule
-	rules := place.rules.lookup(room[:0], principal, groups)
+	rules := place.rules.lookup(room[:0], principal, member.groups)
 	got := &entities{
-		principal: types.Entity{UID: principal, Parents: types.NewEntityUIDSet(parents...)},
+		principal: types.Entity{UID: principal, Parents: member.parents},
 		action:    j.tool.action, server: place.server, environment: place.environment,
 	}
 	request := cedar.Request{Principal: principal, Action: j.tool.action.UID, Resource: place.server.UID, Context: j.context(&place.reads)}
@@ -553,15 +549,16 @@ func principalUID(p gov.Principal) types.EntityUID {
 	return uid(typeOrganization, "")
 }
 
-// groups are those that the principal's token names and those that the bundle lists it in; sorted.
-func (j *judgement) groups() []gov.GroupID {
-	listed := j.state.Engine.groups[j.call.Principal]
-	if len(listed) == 0 {
-		return j.call.Groups
+// membership is of the groups that the principal's token names and those that the bundle lists it in.
+func (j *judgement) membership() *membership {
+	listed := j.state.Engine.members[j.call.Principal]
+	switch {
+	case listed == nil:
+		return membershipOf(slices.Clone(j.call.Groups))
+	case len(j.call.Groups) == 0:
+		return listed
 	}
-	all := slices.Concat(j.call.Groups, listed)
-	slices.Sort(all)
-	return slices.Compact(all)
+	return membershipOf(slices.Concat(j.call.Groups, listed.groups))
 }
 
 // context is what policies read as context: of all that they may read, what some rule for this tool does read. The others
