@@ -33,6 +33,7 @@ func layers() map[string]layer {
 		"internal/detect":   {1, []string{"internal/bundle", "internal/canon", "internal/sigma"}},
 		"internal/scan":     {1, nil},
 		"internal/taint":    {1, nil},
+		"internal/content":  {1, []string{"internal/canon", "internal/scan", "internal/taint"}},
 		"internal/ledger":   {2, nil},
 		"internal/live":     {2, []string{"internal/ledger"}},
 		"internal/identity": {2, nil},
@@ -69,7 +70,7 @@ type layer struct {
 // forbidden are imports that some package must not have, with the reason.
 func forbidden() []rule {
 	services := []string{"internal/ledger", "internal/live", "internal/identity", "internal/outbox", "internal/approval", "internal/meter", "internal/decide", "internal/change", "internal/contain", "internal/incident", "internal/exercise", "internal/watch", "internal/people", "internal/replay", "internal/mirror"}
-	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/sigma", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect", "internal/scan", "internal/taint"}
+	pure := []string{"internal/gov", "internal/row", "internal/canon", "internal/merkle", "internal/price", "internal/sigma", "internal/bundle", "internal/limit", "internal/policy", "internal/passkey", "internal/state", "internal/trace", "internal/detect", "internal/scan", "internal/taint", "internal/content"}
 	return []rule{
 		{[]string{"internal/store", "internal/witness", "internal/notify"}, services, "adapters meet services half-way, through interfaces that the services declare"},
 		{[]string{"internal/api", "internal/console"}, []string{"internal/store"}, "a door never reads rows"},

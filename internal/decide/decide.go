@@ -19,6 +19,7 @@ import (
 
 	"github.com/writ-dev/writ/internal/approval"
 	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/content"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
@@ -119,9 +120,9 @@ type question struct {
 	ref        string      // of the principal, as records name it
 
 	call       gov.Call
-	input      []byte  // of the call, in canonical form
-	content    content // of the input
-	hides      bool    // the input has secret fields, which input has not
+	input      []byte          // of the call, in canonical form
+	content    content.Content // of the input
+	hides      bool            // the input has secret fields, which input has not
 	taint      []canon.Taint
 	digest     [16]byte // of what was asked
 	engine     *policy.Engine
@@ -149,7 +150,7 @@ func (q *question) judge(ctx context.Context) (Answer, error) {
 		return Answer{}, err
 	}
 	verdict, err := q.verdict(ctx, control, state.Question{
-		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, Taint: q.taint, Findings: q.content.findings, At: at, Consent: consent, Principal: q.who(), Full: meter.Full(q.full),
+		Call: q.call, Credential: q.caller.Credential, Labels: session.Labels, Taint: q.taint, Findings: q.content.Findings, At: at, Consent: consent, Principal: q.who(), Full: meter.Full(q.full),
 	})
 	if err != nil {
 		return Answer{}, err
@@ -276,7 +277,7 @@ func (q *question) record(control *state.Control, session row.Session, v policy.
 		TraceID: q.call.TraceID, Mode: v.Mode, Outcome: v.Outcome, Would: v.Would, Reasons: v.Reasons, Policies: v.Policies,
 		Bundle: control.Bundle(), Epoch: control.Epoch, JudgedAt: at.Format(canon.TimeLayout), Labels: session.Labels,
 		LabelsAdded: v.LabelsAdded, Earlier: q.earlier, Delegations: v.Delegations, Limits: meter.Records(v), Commitments: commitments,
-		Findings: q.content.findings, Taint: q.taint,
+		Findings: q.content.Findings, Taint: q.taint,
 	}
 	if q.reaches() {
 		q.decided.Sends = q.s.sends(q.content)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/content"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
@@ -66,7 +67,7 @@ func (s *Service) Report(ctx context.Context, caller identity.Caller, id gov.Ent
 	if err != nil {
 		return Reported{}, err
 	}
-	found := s.look(scan.ToolResult, map[string]any{"output": r.Output, "error": r.Error})
+	found := content.Look(s.Scanner, scan.ToolResult, map[string]any{"output": r.Output, "error": r.Error})
 	result, record, err := s.resultRecord(env.Ledger.Name(), caller, item, r, cost, decision.Session, found)
 	if err != nil {
 		return Reported{}, err
@@ -145,7 +146,7 @@ func bundlePrice(ctx context.Context, env *live.Environment, digest gov.BundleDi
 	return p, ok, nil
 }
 
-func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report, cost *canon.Cost, session gov.SessionID, found content) (canon.Result, ledger.Record, error) {
+func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, decision ledger.Item, r Report, cost *canon.Cost, session gov.SessionID, found content.Content) (canon.Result, ledger.Record, error) {
 	var random [canon.NonceSize + 2*canon.SaltSize]byte
 	if _, err := io.ReadFull(s.Rand, random[:]); err != nil {
 		return canon.Result{}, ledger.Record{}, fmt.Errorf("read randomness: %w", err)
@@ -154,9 +155,9 @@ func (s *Service) resultRecord(name gov.Environment, caller identity.Caller, dec
 	payload, commitments := canon.Payload{}, map[canon.Group]canon.Commitment{}
 	result := canon.Result{
 		Decision: decision.ID, Credential: caller.Credential, Status: r.Status, DurationMS: r.DurationMS, Usage: r.Usage, Cost: cost, Commitments: commitments,
-		Findings: found.findings,
+		Findings: found.Findings,
 	}
-	if result.LabelsAdded = suspected(found.findings); session != "" && len(result.LabelsAdded) > 0 {
+	if result.LabelsAdded = content.Suspected(found.Findings); session != "" && len(result.LabelsAdded) > 0 {
 		result.Session = session
 	} else {
 		result.LabelsAdded = nil

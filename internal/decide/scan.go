@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/writ-dev/writ/internal/canon"
+	"github.com/writ-dev/writ/internal/content"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/identity"
 	"github.com/writ-dev/writ/internal/ledger"
@@ -31,16 +32,16 @@ func (s *Service) Scan(ctx context.Context, caller identity.Caller, t Text) (Sca
 	if !ok {
 		return Scanned{}, &gov.Error{Code: gov.CodeForbidden, Detail: "the credential is of an environment that has no ledger"}
 	}
-	found := s.look(t.Channel, t.Text)
+	found := content.Look(s.Scanner, t.Channel, t.Text)
 	body := canon.Scanned{
 		Credential: caller.Credential, Channel: string(t.Channel), Session: t.Session, Bytes: int64(len(t.Text)), Scanner: s.Scanner.Version(),
-		Findings: found.findings,
+		Findings: found.Findings,
 	}
 	if body.Findings == nil {
 		body.Findings = []canon.Finding{}
 	}
 	if t.Session != "" {
-		body.LabelsAdded = suspected(found.findings)
+		body.LabelsAdded = content.Suspected(found.Findings)
 	}
 	record, err := env.Ledger.Draft(s.Rand, canon.KindScanned, canon.Actor{Type: canon.ActorAgent, ID: string(caller.Agent)}, body, nil)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/writ-dev/writ/internal/canon"
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
+	"github.com/writ-dev/writ/internal/scan"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -40,6 +41,9 @@ func One(ctx context.Context, l *ledger.Ledger, compile state.Compile, item ledg
 		return Again{}, err
 	}
 	p := newPlayer(l, compile, Range{item.Index, item.Index + 1}, OneByOne)
+	if p.scanner, err = scan.New(); err != nil {
+		return Again{}, err
+	}
 	out := Again{ID: item.ID, Index: item.Index}
 	if out.Changes, err = p.before(ctx, item.Index); err != nil {
 		return out, err

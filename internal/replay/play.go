@@ -11,6 +11,7 @@ import (
 	"github.com/writ-dev/writ/internal/gov"
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/scan"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -47,6 +48,8 @@ type step struct {
 	used    map[string]int64 // of its limits, by counter
 	full    policy.Full      // in the place of used
 	judged  judged
+
+	scanned scanned // of a result
 }
 
 // player goes through a ledger from its first entry, with the state that every entry was made under.
@@ -66,10 +69,12 @@ type player struct {
 	incidents *incidents
 	other     instead
 	account   *account
-	people    *People // nil: what people did is not held against their sign-ins
+	scanner   *scan.Scanner // nil: findings are taken as recorded
+	people    *People       // nil: what people did is not held against their sign-ins
 	acts      acts
 	entries   int64
 	took      func(judged)
+	rescanned func(scanned)
 	differs   func(index int64, id gov.EntryID, what string)
 }
 
@@ -77,7 +82,7 @@ func newPlayer(l *ledger.Ledger, compile state.Compile, r Range, each Each) *pla
 	return &player{
 		ledger: l, control: state.NewControl(l.Name()), compile: compile, within: r, each: each, sessions: map[gov.SessionID][]gov.Label{},
 		approvals: map[gov.EntryID]state.Approval{}, standing: newStanding(), switches: switches{}, meters: newMeters(), incidents: newIncidents(), account: newAccount(),
-		acts: acts{unheld: map[string]int64{}},
+		acts: acts{unheld: map[string]int64{}}, rescanned: func(scanned) {},
 	}
 }
 
@@ -108,9 +113,12 @@ func (p *player) flush(ctx context.Context, progress func(done int64)) error {
 		}
 	}
 	p.each(len(steps), func(i int) {
-		if t := &steps[i]; t.again {
+		switch t := &steps[i]; {
+		case t.again:
 			t.judged = judged{index: t.raw.Index, id: t.entry.ID, was: t.decision}
 			t.judged.now, t.judged.ok, t.judged.err = p.judge(t)
+		case t.entry.Kind == canon.KindResult:
+			t.what, t.scanned = p.rescanResult(t)
 		}
 	})
 	for i := range steps {
@@ -121,6 +129,7 @@ func (p *player) flush(ctx context.Context, progress func(done int64)) error {
 		if t.again {
 			p.took(t.judged)
 		}
+		p.rescanned(t.scanned)
 	}
 	p.entries += int64(len(steps))
 	clear(steps)

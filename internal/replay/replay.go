@@ -16,6 +16,7 @@ import (
 	"github.com/writ-dev/writ/internal/ledger"
 	"github.com/writ-dev/writ/internal/limit"
 	"github.com/writ-dev/writ/internal/policy"
+	"github.com/writ-dev/writ/internal/scan"
 	"github.com/writ-dev/writ/internal/state"
 )
 
@@ -41,7 +42,9 @@ type Report struct {
 	Same        int64            `json:"same"`
 	Erased      int64            `json:"not_reperformable_erased"` // under retention or on request
 	Different   int64            `json:"different"`
-	Differences []Difference     `json:"differences"` // the first of them
+	Scanned     int64            `json:"findings_scanned_again"` // entries with findings that came out the same, or are among the differences
+	Unscanned   int64            `json:"findings_as_recorded"`   // of another scanner, of inputs with secrets, or of what was erased
+	Differences []Difference     `json:"differences"`            // the first of them
 }
 
 // differencesMax bounds a report.
@@ -52,14 +55,17 @@ type Range struct{ From, To int64 }
 
 // Replay judges every decision of a range again, and holds what people did against people, which FoldPeople gives; nil where the
 // organization's ledger is not there. progress is called now and then with the entries done.
-func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, people *People, each Each, progress func(done int64)) (Report, error) {
-	report := Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}}
+func Replay(ctx context.Context, l *ledger.Ledger, compile state.Compile, r Range, people *People, each Each, progress func(done int64)) (report Report, err error) {
+	report = Report{Ledger: l.Name(), From: r.From, To: r.To, Differences: []Difference{}}
 	p := newPlayer(l, compile, r, each)
 	if p.people = people; l.Name() == gov.OrgLedger {
 		p.people = NewPeople() // as far as it is read
 	}
-	p.took, p.differs = report.took, report.differ
-	err := p.play(ctx, progress)
+	if p.scanner, err = scan.New(); err != nil {
+		return Report{}, err
+	}
+	p.took, p.differs, p.rescanned = report.took, report.differ, report.rescanned
+	err = p.play(ctx, progress)
 	report.Entries, report.Activations = p.entries, p.account.activations
 	report.Acts, report.Held, report.NotHeld = p.acts.all, p.acts.held, p.acts.unheld
 	return report, err
@@ -79,6 +85,16 @@ func (r *Report) took(t judged) {
 		} else {
 			r.Same++
 		}
+	}
+}
+
+func (r *Report) rescanned(how scanned) {
+	switch how {
+	case scannedNothing:
+	case scannedAgain:
+		r.Scanned++
+	case scannedRecorded:
+		r.Unscanned++
 	}
 }
 
@@ -124,12 +140,14 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 	if named, ok := state.PrincipalOf(payload); ok {
 		principal = named
 	}
+	findings, how := p.rescanInput(t, input)
+	t.scanned = how
 	q := state.Question{
 		Call: gov.Call{
 			Agent: d.Agent, Principal: principal, Assurance: d.Principal.Assurance, Groups: d.Principal.Groups, Tool: d.Tool,
 			Input: input, Session: d.Session, CallID: d.CallID, TraceID: d.TraceID,
 		},
-		Credential: d.Credential, Labels: t.labels, Taint: d.Taint, Findings: d.Findings, At: at, Principal: gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}, Spent: t.spent,
+		Credential: d.Credential, Labels: t.labels, Taint: d.Taint, Findings: findings, At: at, Principal: gov.Principal{Type: d.Principal.Type, ID: d.Principal.Ref}, Spent: t.spent,
 	}
 	if t.asked != nil {
 		q.Consent = t.asked.Consent(at)
@@ -137,7 +155,9 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 	if q.Full = t.full; q.Full == nil {
 		q.Full = full(t.used)
 	}
-	return recorded(d, t.control.Judge(q), t.control, t.labels, at), true, nil
+	again = recorded(d, t.control.Judge(q), t.control, t.labels, at)
+	again.Findings = findings
+	return again, true, nil
 }
 
 // recorded is the decision as a verdict would have it recorded.
@@ -234,6 +254,7 @@ func compare(was, now canon.Decision) string {
 		{"approved", text(was.Approved), text(now.Approved)},
 		{"delegations", text(was.Delegations), text(now.Delegations)},
 		{"limits", text(was.Limits), text(now.Limits)},
+		{"findings", text(was.Findings), text(now.Findings)},
 		{"bundle", text(was.Bundle), text(now.Bundle)},
 		{"epoch", text(was.Epoch), text(now.Epoch)},
 	} {

@@ -1,4 +1,4 @@
-package decide
+package content
 
 import (
 	"slices"
@@ -16,11 +16,11 @@ func TestWhatNamesSomebodyIsLookedThrough(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`([a-zA-Z0-9]{0,5}[.@:/,;=_?*\\"' -]{0,3}){0,6}`)).Draw(t, "text")
 		input := map[string]any{"a": text, "b": []any{text}}
-		if mayName(canon.AppendValue(nil, input)) {
+		if MayName(canon.AppendValue(nil, input)) {
 			return
 		}
-		found := (&looker{identifies: true}).look(input).ids
-		if i := slices.IndexFunc(found, func(p placed) bool { return p.Kind == taint.Host || p.Kind == taint.Mail || p.Kind == taint.URL }); i >= 0 {
+		found := Identify(input)
+		if i := slices.IndexFunc(found, func(p Placed) bool { return p.Kind == taint.Host || p.Kind == taint.Mail || p.Kind == taint.URL }); i >= 0 {
 			t.Fatalf("%q names %v", text, found[i])
 		}
 	})
