@@ -143,8 +143,11 @@ func printReplays(s std, reports []replay.Report) {
 		for _, why := range slices.Sorted(maps.Keys(r.NotHeld)) {
 			fmt.Fprintf(s.out, "  %d acts not held against sign-ins: %s\n", r.NotHeld[why], why)
 		}
-		if n := r.Scanned + r.Unscanned; n > 0 {
-			fmt.Fprintf(s.out, "  %d of %d entries with findings of the scanner scanned again; the others are of another scanner, of inputs with secrets, or erased\n", r.Scanned, n)
+		if r.Scanned > 0 {
+			fmt.Fprintf(s.out, "  %d entries with findings of the scanner scanned again\n", r.Scanned)
+		}
+		if r.Unscanned > 0 {
+			fmt.Fprintf(s.out, "  %d entries with findings taken as recorded: of another scanner, of inputs with secrets, or erased\n", r.Unscanned)
 		}
 		for _, d := range r.Differences {
 			fmt.Fprintf(s.out, "  %s (entry %d): %s\n", d.ID, d.Index, d.What)
