@@ -152,7 +152,7 @@ func (d *backtestData) run(v *visit, stream streamer, far func(backtestLine) err
 // tell sends a part of the page as an event.
 func (s *Server) tell(v *visit, event, part string, data any) error {
 	var out bytes.Buffer
-	if err := s.templates["backtest"].ExecuteTemplate(&out, part, data); err != nil {
+	if err := s.templates.get("backtest").ExecuteTemplate(&out, part, data); err != nil {
 		return err
 	}
 	if err := http.NewResponseController(v.w).SetWriteDeadline(s.Now().Add(tellTimeMax)); err != nil {

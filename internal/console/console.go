@@ -47,7 +47,7 @@ type Server struct {
 
 	Closing <-chan struct{} // closed when the server stops: pages that wait for news let go
 
-	templates map[string]*template.Template
+	templates *templates
 	attempts  attempts
 	watching  atomic.Int64
 }
@@ -74,9 +74,7 @@ type visit struct {
 
 // Handler serves everything below Root.
 func (s *Server) Handler() (http.Handler, error) {
-	if err := s.parse(); err != nil {
-		return nil, err
-	}
+	s.templates = &templates{funcs: s.funcs(), parsed: map[string]*template.Template{}}
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		return nil, err
@@ -324,11 +322,7 @@ type page struct {
 func (s *Server) render(v *visit, status int, name string, p page) {
 	s.fill(v, &p)
 	var out bytes.Buffer
-	t, ok := s.templates[name]
-	if !ok {
-		panic("console: no template " + name)
-	}
-	if err := t.ExecuteTemplate(&out, "base", p); err != nil {
+	if err := s.templates.get(name).ExecuteTemplate(&out, "base", p); err != nil {
 		s.Log.Error("console", "template", name, "err", err)
 		http.Error(v.w, "the page could not be made; the log of the server says why", http.StatusInternalServerError)
 		return

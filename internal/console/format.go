@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/url"
-	"path"
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/writ-dev/writ/internal/canon"
@@ -19,25 +18,24 @@ import (
 	"github.com/writ-dev/writ/internal/limit"
 )
 
-// parse reads every page with the frame and the parts that pages share.
-func (s *Server) parse() error {
-	names, err := fs.Glob(files, "templates/*.html")
-	if err != nil {
-		return err
+// templates are those of pages, each with the frame and the parts that pages share. Each is parsed when it is first shown: a server that
+// nobody looks at does not hold them all.
+type templates struct {
+	mu     sync.Mutex
+	funcs  template.FuncMap
+	parsed map[string]*template.Template
+}
+
+// get gives a page. There is none without a template, and a template that does not parse is a mistake in the program.
+func (t *templates) get(name string) *template.Template {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	page, ok := t.parsed[name]
+	if !ok {
+		page = template.Must(template.New(name).Funcs(t.funcs).ParseFS(files, "templates/base.html", "templates/parts.html", "templates/"+name+".html"))
+		t.parsed[name] = page
 	}
-	s.templates = map[string]*template.Template{}
-	for _, name := range names {
-		base := strings.TrimSuffix(path.Base(name), ".html")
-		if base == "base" || base == "parts" {
-			continue
-		}
-		t, err := template.New(base).Funcs(s.funcs()).ParseFS(files, "templates/base.html", "templates/parts.html", name)
-		if err != nil {
-			return fmt.Errorf("page %s: %w", base, err)
-		}
-		s.templates[base] = t
-	}
-	return nil
+	return page
 }
 
 func (s *Server) funcs() template.FuncMap {
