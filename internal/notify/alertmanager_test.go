@@ -64,7 +64,7 @@ func startAlertmanager(t *testing.T, tells string) (url string) {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "alertmanager")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/prometheus/alertmanager/cmd/alertmanager")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", binary, "github.com/prometheus/alertmanager/cmd/alertmanager")
 	build.Dir = "testdata/alertmanager"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build Alertmanager: %v\n%s", err, out)
