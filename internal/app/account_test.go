@@ -227,14 +227,20 @@ func left(t *testing.T) records {
 	return r
 }
 
+// copied is a copy of a directory.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // forged gives a copy of the ledger, the active bundle and another one.
 func (r records) forged(t *testing.T) (f *forger, acme, other gov.BundleDigest) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
-		t.Fatal(err)
-	}
-	f = forge(t, dir)
+	f = forge(t, copied(t, r.dir))
 	f.admin = r.admin
 	return f, f.bundle(acmeWith(t, "writ.yaml")), f.bundle(acmeWith(t, refundsFile, oldReason, newReason))
 }

@@ -37,6 +37,9 @@ func grow(t testing.TB, size int64) (*merkle.Range, *forest) {
 	f := &forest{nodes: map[[2]int64]row.Hash{}}
 	for i := range size {
 		var nodes []row.Node
+		if entry := binary.BigEndian.AppendUint64(nil, uint64(i)); r.LeafHash(entry) != leaf(i) {
+			t.Fatalf("leaf %d has two hashes", i)
+		}
 		nodes = r.Append(leaf(i), nodes)
 		f.leaves = append(f.leaves, leaf(i))
 		for _, n := range nodes {

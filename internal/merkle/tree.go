@@ -45,7 +45,7 @@ func NewRange(size int64, edge []row.Hash) (*Range, error) {
 	return &Range{size: size, edge: append(make([]row.Hash, 0, 64), edge...), hash: sha256.New()}, nil
 }
 
-// LeafHash is [LeafHash].
+// LeafHash is the hash of a leaf, as the function of this name gives it.
 func (r *Range) LeafHash(entry []byte) row.Hash {
 	r.hash.Reset()
 	r.room = append(r.room[:0], leafPrefix)

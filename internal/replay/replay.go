@@ -126,6 +126,9 @@ func (p *player) judge(t *step) (again canon.Decision, ok bool, err error) {
 		return again, false, fmt.Errorf("the payload of %v does not agree with the record", changed)
 	}
 	if len(erased) > 0 {
+		if len(d.Findings) > 0 {
+			t.scanned = scannedRecorded
+		}
 		return again, false, nil
 	}
 	input, err := payload.Value(canon.GroupInput)
