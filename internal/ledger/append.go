@@ -325,10 +325,10 @@ func (b *builder) build(batch []*pending) (row.Commit, error) {
 
 // reserve makes room for the whole batch at once.
 func (b *builder) reserve(batch []*pending) {
-	entries, payloads, calls := 0, 0, 0
+	entries, payloads, calls := len(batch)*len(canon.AppendFramed(nil, nil)), len(batch)*len(canon.AppendFramedPayload(nil, nil)), 0
 	for _, p := range batch {
-		entries += len(canon.AppendFramed(nil, nil)) + p.Draft.Size()
-		payloads += len(canon.AppendFramedPayload(nil, nil)) + len(p.Payload)
+		entries += p.Draft.Size()
+		payloads += len(p.Payload)
 		if p.Call != nil {
 			calls++
 		}

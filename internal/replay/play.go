@@ -49,7 +49,7 @@ type step struct {
 	full    policy.Full      // in the place of used
 	judged  judged
 
-	scanned scanned // of a result
+	scanned scanned // of a decision or a result
 }
 
 // player goes through a ledger from its first entry, with the state that every entry was made under.
